@@ -1,0 +1,1 @@
+"""The eleven tools, resources and prompts over MCP."""

@@ -1,0 +1,1 @@
+"""Keys, plans, calls and counters, kept where several processes can share them."""

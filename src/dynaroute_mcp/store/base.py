@@ -1,0 +1,179 @@
+"""The storage interface: what every database behind the router must do.
+
+`tests/store/conformance.py` states the behaviour; SQLite passes it, and so must whatever comes next. Rows are
+written exactly as given: identifiers and times are made by the core. Money is integer nano-dollars at rest.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal, Protocol
+
+from dynaroute_mcp.types import CallStatus, Intent, Outcome
+
+Metric = Literal["requests", "tokens", "nano_usd"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRow:
+    """One API key. The key itself is nowhere; only its SHA-256 is."""
+
+    key_id: str
+    digest: bytes
+    """SHA-256 of the whole key."""
+    first8: str
+    last4: str
+    owner: str
+    plan: str
+    created_at: datetime
+    strategy: str | None = None
+    sandbox: bool = False
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+    total_requests: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """An amount to take from one counter before a call."""
+
+    scope: str
+    """Whose counter, such as `owner:alice`, `key:key_1`, `project:web`, `day`."""
+    metric: Metric
+    window: str
+    """Which period, such as `minute:2026-11-22T01:14Z`, `day:2026-11-22`, `month:2026-11`."""
+    amount: int
+    """What to reserve: 1 request, the estimated tokens, the maximum cost."""
+    ceiling: int | None
+    """`used + reserved + amount` may not pass it; `None` only counts."""
+    name: str
+    """The limit's name in an error, such as `requests_per_minute`."""
+    resets_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CounterRow:
+    """The state of one counter."""
+
+    scope: str
+    metric: Metric
+    window: str
+    used: int
+    reserved: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRow:
+    """One recorded call: its intent, and its outcome once there is one."""
+
+    intent: Intent
+    outcome: Outcome | None
+    status: CallStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFilter:
+    """Which calls to count; every `None` means all."""
+
+    owner: str | None = None
+    key_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    sandbox: bool = False
+    """Sandbox calls are never mixed with real ones: it is the one or the other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Sums over finished calls."""
+
+    group: str
+    """The model, category or day summed over; empty for the sum of all."""
+    requests: int
+    successful: int
+    unpriced: int
+    """Calls without a known price; their cost is in no sum."""
+    estimated: int
+    """Calls whose tokens are estimates."""
+    in_flight: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cost_usd: Decimal
+    gpt41_usd: Decimal
+    """GPT-4.1 equivalent of the priced calls only, so that the two sums compare."""
+    baseline_usd: Decimal
+    latency_ms_mean: int | None
+
+
+class Store(Protocol):
+    """Every method is safe to call from several tasks and several processes at once.
+
+    Raises, any of them:
+        StoreUnavailable: the database can't be reached, is read-only, locked for too long or the disk is full.
+        StoreCorrupt: the file is damaged.
+    """
+
+    async def add_key(self, row: KeyRow) -> None:
+        """Store a new key."""
+        ...
+
+    async def find_key(self, digest: bytes) -> KeyRow | None:
+        """Look a key up by its SHA-256; revoked and expired keys are found too."""
+        ...
+
+    async def revoke_key(self, digest: bytes, at: datetime) -> KeyRow | None:
+        """Mark a key as revoked unless it is already; return it as it was before, or `None` if unknown."""
+        ...
+
+    async def list_keys(self, owner: str | None) -> Sequence[KeyRow]:
+        """List an owner's keys, oldest first; all keys for `None`."""
+        ...
+
+    async def find_plan(self, owner: str) -> str | None:
+        """Tell which plan an owner was given, or `None`."""
+        ...
+
+    async def set_plan(self, owner: str, plan: str, at: datetime) -> None:
+        """Give an owner a plan, and every key of theirs with it."""
+        ...
+
+    async def begin(self, intent: Intent, holds: Sequence[Hold]) -> None:
+        """Check all ceilings, take all amounts and write the intent, in one transaction that is durable on return.
+
+        Raises:
+            LimitExceeded: a ceiling would be passed; nothing was taken and nothing written.
+        """
+        ...
+
+    async def settle(self, outcome: Outcome, charged_nano_usd: int | None) -> None:
+        """Complete an intent and replace its reservations by what was really used, once, durably.
+
+        A second settling of the same request changes nothing. `charged_nano_usd` is the recorded cost;
+        `None` leaves the reserved maximum charged, because an unknown cost is not nothing.
+        """
+        ...
+
+    async def counters(self, scopes: Sequence[str]) -> Sequence[CounterRow]:
+        """Read all counters of these scopes."""
+        ...
+
+    async def find_call(self, request_id: str) -> CallRow | None:
+        """Read one call."""
+        ...
+
+    def calls(self, which: CallFilter, *, limit: int | None = None) -> AsyncIterator[CallRow]:
+        """Read calls, newest first."""
+        ...
+
+    async def totals(
+        self, which: CallFilter, *, by: Literal["all", "model", "category", "day"]
+    ) -> Sequence[Totals]:
+        """Sum calls, the largest cost first; one row with zeros for `all` when there are none."""
+        ...
+
+    async def mark_lost(self, before: datetime) -> int:
+        """Turn intents whose deadline is before this time into `lost`, their maximum still charged."""
+        ...

@@ -1,0 +1,511 @@
+"""The frozen values that travel the path, in path order.
+
+`request -> classify -> choose -> call -> price -> record -> answer`. Each step takes the values made before
+it and returns one new value; nobody edits an earlier one. Money is `Decimal` US dollars, times are aware UTC
+datetimes, an unknown figure is `None` and never 0. This module does no I/O and knows no other step.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from dynaroute_mcp.taxonomy import Category, Level, Strategy
+
+# ---------------------------------------------------------------- request
+
+Role = Literal["system", "user", "assistant", "tool"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+"""`content_filter` is also what a model's refusal on safety grounds becomes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """Plain text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A picture, by address or by content; exactly one of `url` and `data` is set."""
+
+    url: str | None = None
+    data: str | None = None
+    """Base64 without a `data:` prefix."""
+    media_type: str | None = None
+    """Such as `image/png`; always set beside `data`."""
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A file, by content or by address; exactly one of `data` and `url` is set."""
+
+    media_type: str
+    name: str | None = None
+    data: str | None = None
+    """Base64."""
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A call that the model asks for."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON text as the model wrote it; it may be invalid."""
+    signature: str | None = None
+    """Opaque proof of the provider's (Gemini's `thoughtSignature`), echoed to the same provider only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolResult:
+    """What the caller's tool gave back."""
+
+    call_id: str
+    name: str | None = None
+    parts: tuple[Text | Image, ...] = ()
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reasoning:
+    """A block of the model's reasoning, echoed only to the provider that signed it."""
+
+    text: str = ""
+    signature: str | None = None
+    redacted: str | None = None
+    """Encrypted content that stands in place of `text`."""
+    provider: str | None = None
+    """Id of the provider that made it; `None` when the caller did not say."""
+
+
+Part = Text | Image | Document | ToolCall | ToolResult | Reasoning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of the conversation."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        """All text parts, joined by newlines."""
+        return "\n".join(part.text for part in self.parts if isinstance(part, Text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A function that the model may ask to call."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    """JSON Schema of the arguments."""
+    strict: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolChoice:
+    """Whether the model must, may or may not call a tool."""
+
+    mode: Literal["auto", "none", "required", "named"]
+    name: str | None = None
+    """The tool's name; set when `mode` is `named`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseFormat:
+    """The form that the answer must have."""
+
+    kind: Literal["text", "json", "schema"]
+    name: str = "answer"
+    schema: Mapping[str, object] | None = None
+    """JSON Schema; set when `kind` is `schema`."""
+    strict: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """Generation parameters in one vocabulary; `None` means that the caller did not ask.
+
+    `providers/parameters.py` holds the table that says, for every field and dialect, whether it is mapped,
+    dropped and signalled, or refused.
+    """
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: Mapping[str, float] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    n: int | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: Effort | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """What the caller wants of the choice."""
+
+    strategy: Strategy | None = None
+    level_override: Level | None = None
+    category_override: Category | None = None
+    max_cost_usd: Decimal | None = None
+    """Ceiling for this one request, its reserved maximum included."""
+    timeout_s: float | None = None
+    """Total time for a non-streaming answer; `None` takes the setting."""
+    session_id: str | None = None
+    exclude: frozenset[str] = frozenset()
+    """Ids of models or providers never to choose."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRequest:
+    """What a caller wants answered, in no provider's dialect."""
+
+    messages: tuple[Message, ...]
+    model: str | None = None
+    """A model that the caller insists on, by any of its names; `None` lets the router choose."""
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    response_format: ResponseFormat | None = None
+    parameters: Parameters = field(default_factory=Parameters)
+    routing: Routing = field(default_factory=Routing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """On whose behalf a request runs."""
+
+    owner: str
+    """User id; `local` for the owner of the database without a key."""
+    key_id: str | None = None
+    plan: str | None = None
+    """Id in `plans.yaml`; `None` is the local owner, whom no plan limits."""
+    sandbox: bool = False
+    """A `dr_test_` key: only the sandbox provider may be called."""
+    strategy: Strategy | None = None
+
+
+# ---------------------------------------------------------------- classify
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classification:
+    """What a prompt is, as far as its text tells. It knows no model."""
+
+    categories: Mapping[Category, float]
+    """Probability of each of the 31 categories, most likely first; they sum to 1."""
+    levels: Mapping[Level, float]
+    """Probability of each of the five levels, in order; they sum to 1."""
+    signals: tuple[str, ...] = ()
+    """What spoke for it, in words that a person understands, strongest first."""
+    tier: Literal["L1", "L2", "L3"] = "L1"
+    """Which classifier decided: L1 local, L2 local transformer, L3 a model call."""
+    difficulty: float | None = None
+    """Chance in [0, 1] that a small model falls short where a frontier model would not; `None` is unknown."""
+    category_overridden: bool = False
+    level_overridden: bool = False
+
+    @property
+    def category(self) -> Category:
+        """The most likely category."""
+        return max(self.categories, key=self.categories.__getitem__)
+
+    @property
+    def level(self) -> Level:
+        """The most likely level."""
+        return max(self.levels, key=self.levels.__getitem__)
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the chosen category, in [0, 1]."""
+        return self.categories[self.category]
+
+
+# ---------------------------------------------------------------- choose
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A model that could answer, with what it is expected to cost."""
+
+    model_id: str
+    provider: str
+    quality: float
+    """Fitness for the category, in [0, 1]."""
+    expected_usd: Decimal | None
+    """Cost with the expected output and reasoning tokens; `None` when the model has no known price."""
+    max_usd: Decimal | None
+    """Cost if every allowed output token is used: what a budget reserves."""
+    max_output_tokens: int
+    """Output bound behind `max_usd`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loser:
+    """A model that was not chosen, and why."""
+
+    model_id: str
+    reason: str
+    """For people, such as `no key`, `no vision`, `over budget`, `dearer by $0.0021`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which model answers, which stand behind it, and why the others do not."""
+
+    chain: tuple[Candidate, ...]
+    """The winner first, then the fallbacks in the order in which they are tried; never empty."""
+    reason: str
+    losers: tuple[Loser, ...]
+    strategy: Strategy
+    demanded_level: Level
+    """The level after hedging: a quantile of the level distribution."""
+    demanded_quality: float
+    meets_demand: bool
+    """False when no candidate reaches the demanded quality and the best available one was taken."""
+    expected_output_tokens: int
+    input_tokens: int
+    """Estimate before the call."""
+    min_usd: Decimal | None = None
+    """Price of the winner if it answered with nothing."""
+    cheaper: Candidate | None = None
+    better: Candidate | None = None
+    notes: tuple[str, ...] = ()
+    """What would change the decision, and warnings such as a budget at 80 %."""
+
+    @property
+    def winner(self) -> Candidate:
+        """The model that is called first."""
+        return self.chain[0]
+
+
+# ---------------------------------------------------------------- call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens of one call in disjoint buckets."""
+
+    uncached_input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    output_tokens: int = 0
+    """All billed output, reasoning included."""
+    reasoning_tokens: int = 0
+    """The part of `output_tokens` that was reasoning."""
+    source: Literal["provider", "estimated", "clamped"] = "provider"
+    """`estimated` when the provider reported none, `clamped` when it reported nonsense."""
+
+    @property
+    def input_tokens(self) -> int:
+        """All input, whatever its price."""
+        return (
+            self.uncached_input_tokens
+            + self.cache_read_tokens
+            + self.cache_write_5m_tokens
+            + self.cache_write_1h_tokens
+        )
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output."""
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at one provider, successful or not."""
+
+    model_id: str
+    provider: str
+    outcome: str
+    """`ok`, or the `code` of the error."""
+    status: int | None
+    """HTTP status, or `None` when there was no answer."""
+    latency_ms: int
+    message: str = ""
+    """Why it failed, in our words: a provider's own text may hold secrets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What a provider answered."""
+
+    message: Message
+    finish_reason: FinishReason
+    usage: Usage
+    wire_model: str
+    """The model id that the provider reports."""
+    dropped: tuple[str, ...] = ()
+    """Names of parameters that this model does not take and that were left out."""
+    provider_request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextDelta:
+    """More text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasoningDelta:
+    """More reasoning, or the signature that closes a block."""
+
+    text: str = ""
+    signature: str | None = None
+    redacted: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCallDelta:
+    """More of the tool call at `index`; `id` and `name` come with its first piece."""
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+    signature: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """The end of a stream that ended well: always the last event, and always there."""
+
+    finish_reason: FinishReason
+    usage: Usage
+    wire_model: str = ""
+    dropped: tuple[str, ...] = ()
+    provider_request_id: str | None = None
+
+
+StreamEvent = TextDelta | ReasoningDelta | ToolCallDelta | Finished
+
+
+# ---------------------------------------------------------------- price
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Dollars of one call, exact; rounding happens once, when it is recorded."""
+
+    input_usd: Decimal
+    output_usd: Decimal
+    basis: str
+    """Which price row it rests on, such as `openai/gpt-4.1@2026-11-01`."""
+
+    @property
+    def total_usd(self) -> Decimal:
+        """Input and output."""
+        return self.input_usd + self.output_usd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saving:
+    """What the same tokens would have cost on a baseline. Negative when the call was dearer."""
+
+    baseline: str
+    baseline_usd: Decimal
+    saved_usd: Decimal
+    saved_pct: Decimal
+    """Share of the baseline, in percent; 0 when the baseline costs nothing."""
+
+
+# ---------------------------------------------------------------- record
+
+CallStatus = Literal["in_flight", "ok", "partial", "cancelled", "error", "lost"]
+"""`partial`: broke after content was delivered. `lost`: in flight when its process died."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """What is written down before a provider is called, so that no paid call can vanish."""
+
+    request_id: str
+    caller: Caller
+    started_at: datetime
+    deadline_at: datetime
+    """When the call must be over; an intent still in flight well after it is `lost`."""
+    model_id: str
+    provider: str
+    category: Category
+    level: Level
+    strategy: Strategy
+    confidence: float
+    classifier_tier: str
+    input_tokens: int
+    """Estimate."""
+    reserved_usd: Decimal | None
+    """The maximum that this request can cost; `None` when the model has no price."""
+    sandbox: bool
+    decision: str
+    """JSON of the choice, for `explain`; holds no prompt."""
+    project: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How an intent ended."""
+
+    request_id: str
+    finished_at: datetime
+    status: CallStatus
+    model_id: str
+    """The model that answered, or the last one that was tried."""
+    provider: str
+    usage: Usage
+    cost: Cost | None
+    """`None` when the model has no price."""
+    gpt41_usd: Decimal
+    baseline_usd: Decimal
+    """The same tokens at the configured baseline model."""
+    latency_ms: int
+    first_token_ms: int | None
+    attempts: tuple[Attempt, ...]
+    error_code: str | None = None
+    finish_reason: FinishReason | None = None
+
+
+# ---------------------------------------------------------------- answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Everything that a face may tell about one request."""
+
+    request_id: str
+    completion: Completion
+    classification: Classification
+    choice: Choice
+    model_id: str
+    provider: str
+    cost: Cost | None
+    gpt41: Saving | None
+    baseline: Saving | None
+    versus_highest_pct: Decimal | None
+    """Saving against the dearest eligible model, in percent."""
+    attempts: tuple[Attempt, ...]
+    latency_ms: int
+    sandbox: bool
+    truncated: bool = False
+    """True when the deadline passed and the text is what had arrived by then."""
+    recorded: bool = True
+    """False when the books could not be written; the answer stands all the same."""
+    notes: tuple[str, ...] = ()
