@@ -9,6 +9,7 @@ DynarouteError
 ├── NotFound                      not_found               no such request or key
 ├── LimitExceeded                 limit_exceeded          a plan's limit or a budget is used up
 ├── NoCandidate                   no_candidate            no model passes every hard filter
+├── DeadlinePassed                deadline_passed         the caller's own deadline came before any text
 ├── ConfigurationInvalid          configuration_invalid   a setting or a catalog file is wrong
 ├── StoreUnavailable              store_unavailable       the database can't be read or written
 │   └── StoreCorrupt              store_corrupt           the file is not a database any more
@@ -115,6 +116,12 @@ class NoCandidate(DynarouteError):
     """No model passes every hard filter; the message lists why and what to do."""
 
     code = "no_candidate"
+
+
+class DeadlinePassed(DynarouteError):
+    """The caller's own deadline came before a model had sent any text."""
+
+    code = "deadline_passed"
 
 
 class ConfigurationInvalid(DynarouteError):

@@ -5,7 +5,7 @@ it and returns one new value; nobody edits an earlier one. Money is `Decimal` US
 datetimes, an unknown figure is `None` and never 0. This module does no I/O and knows no other step.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -509,3 +509,20 @@ class Answer:
     recorded: bool = True
     """False when the books could not be written; the answer stands all the same."""
     notes: tuple[str, ...] = ()
+
+
+# ---------------------------------------------------------------- beside the path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ambient:
+    """Time and chance: what no step makes for itself, so that every step can be tested."""
+
+    clock: Callable[[], datetime]
+    """Aware UTC now."""
+    monotonic: Callable[[], float]
+    """Seconds that never go back."""
+    uniform: Callable[[float, float], float]
+    """A float between two bounds, for jitter."""
+    randbelow: Callable[[int], int]
+    """A whole number from 0 to below the bound, from a cryptographic source."""

@@ -1,12 +1,17 @@
-"""What every dialect offers, and what it is given for one call."""
+"""What every dialect offers, what it is given for one call, and how a dialect is split in two.
 
-from collections.abc import AsyncIterator
+A `Dialect` is what the layer above calls. Every HTTP dialect is one `Translation` (pure: a request out, a reply in)
+driven by the one `HttpDialect`, which owns clocks, streams and usage.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from dynaroute_mcp.catalog import Model, Provider
-from dynaroute_mcp.types import ChatRequest, Completion, StreamEvent
+from dynaroute_mcp.providers.usage import Reported
+from dynaroute_mcp.types import ChatRequest, Completion, FinishReason, Part, StreamEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +30,9 @@ class Clocks:
 
     connect_s: float = 10.0
     first_token_s: float = 60.0
-    """From the request sent to the first content of a stream."""
+    """From the start of the call to the first content of a stream."""
     idle_s: float = 60.0
-    """Between two pieces of a stream."""
+    """Between two events of a stream; comments and half-sent events do not count as a sign of life."""
     total_s: float = 720.0
     """A whole non-streaming answer."""
 
@@ -66,4 +71,81 @@ class Dialect(Protocol):
             ProviderError: on entering or while iterating; `StreamBroken` is never raised here, because only
                 the caller of the stream knows whether content was passed on.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A request in a provider's own words."""
+
+    path: str
+    """Below the endpoint's base URL, with a leading slash."""
+    headers: Mapping[str, str] = field(repr=False)
+    """The dialect's own headers, the key among them."""
+    body: Mapping[str, object]
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an answer ended, and what the provider says that it took."""
+
+    finish_reason: FinishReason
+    reported: Reported | None
+    """`None` when the provider reported no usage at all."""
+    wire_model: str
+    response_id: str | None = None
+
+
+class StreamReader(Protocol):
+    """Turns the JSON documents of one stream into our events."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the provider has said that nothing more will come."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether a finish reason has come; usage may still follow."""
+        ...
+
+    def feed(self, document: object) -> Iterable[StreamEvent]:
+        """Translate one document.
+
+        Raises:
+            ProviderError: the document holds an error, or can't be understood.
+        """
+        ...
+
+    def ending(self) -> Ending:
+        """Tell how the stream ended; called once, after the last document.
+
+        Raises:
+            ProviderGarbled: no finish reason had come.
+        """
+        ...
+
+
+class Translation(Protocol):
+    """The two-way dictionary of one dialect. It does no I/O."""
+
+    def write(self, call: Call, *, stream: bool) -> Outgoing:
+        """Put a call into the dialect.
+
+        Raises:
+            ProviderRefusedRequest: the dialect or the model can't take a part of the request.
+        """
+        ...
+
+    def read(self, call: Call, reply: object) -> tuple[tuple[Part, ...], Ending]:
+        """Read a whole reply.
+
+        Raises:
+            ProviderError: the reply holds an error, or can't be understood.
+        """
+        ...
+
+    def reader(self, call: Call) -> StreamReader:
+        """Begin to read a stream."""
         ...

@@ -1,0 +1,104 @@
+"""Which models can be called right now: keys, addresses, and the servers found on this machine.
+
+Looking for local servers happens once, in the background or at the first call that needs to know, and never
+keeps the process from starting. A key leaves this module only inside an `Endpoint`.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import anyio
+
+from dynaroute_mcp.catalog import Catalog, Model, Provider
+from dynaroute_mcp.providers.base import Endpoint
+from dynaroute_mcp.providers.discovery import Discovered
+from dynaroute_mcp.settings import Settings
+
+SANDBOX = "sandbox"
+"""Id of the embedded provider that simulates."""
+
+
+class Availability:
+    """The catalog of the moment, and how each provider in it is reached."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        settings: Settings,
+        discover: Callable[[], Awaitable[Sequence[Discovered]]] | None,
+    ) -> None:
+        """Take what is known at start.
+
+        Args:
+            catalog: as loaded, without local servers.
+            settings: keys, addresses and exclusions.
+            discover: looks for local servers; `None` never looks.
+        """
+        self._catalog = catalog
+        self._settings = settings
+        self._discover = discover
+        self._looked = discover is None
+        self._looking = anyio.Lock()
+        self._endpoints = {
+            provider.id: endpoint
+            for provider in catalog.providers.values()
+            if (endpoint := self._endpoint(provider)) is not None
+        }
+
+    async def ready(self) -> None:
+        """Wait until local servers have been looked for; at once from the second time on."""
+        if self._looked or self._discover is None:
+            return
+        async with self._looking:
+            if self._looked:
+                return
+            found = await self._discover()
+            self._catalog = self._catalog.with_models(
+                [one.provider for one in found], [model for one in found for model in one.models]
+            )
+            self._endpoints |= {
+                one.provider.id: Endpoint(provider=one.provider, base_url=one.provider.base_url)
+                for one in found
+            }
+            self._looked = True
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog, with the local models once they are found."""
+        return self._catalog
+
+    @property
+    def endpoints(self) -> Mapping[str, Endpoint]:
+        """Providers that can be called, by id."""
+        return self._endpoints
+
+    @property
+    def simulated(self) -> bool:
+        """True while no real provider can be called, so that the sandbox must answer."""
+        return not self._endpoints
+
+    def can_call(self, model: Model) -> bool:
+        """Tell whether a model is served by a provider that can be called."""
+        return model.provider in self._endpoints and model.status != "retired"
+
+    def missing_keys(self) -> Mapping[str, str]:
+        """Name the variable to set for each provider that has no key."""
+        return {
+            provider.id: provider.key_env[0]
+            for provider in self._catalog.providers.values()
+            if provider.id not in self._endpoints and provider.key_env
+        }
+
+    def _endpoint(self, provider: Provider) -> Endpoint | None:
+        own = self._settings.providers.get(provider.id)
+        if provider.id == SANDBOX or (own is not None and not own.enabled):
+            return None
+        key = own.api_key.get_secret_value() if own and own.api_key else self._key(provider)
+        if key is None and not provider.keyless:
+            return None
+        address = own.base_url if own and own.base_url else None
+        if address is None and provider.base_url_env:
+            address = self._settings.variable(provider.base_url_env)
+        return Endpoint(provider=provider, base_url=(address or provider.base_url).rstrip("/"), api_key=key)
+
+    def _key(self, provider: Provider) -> str | None:
+        return next((key for name in provider.key_env if (key := self._settings.variable(name))), None)

@@ -1,0 +1,271 @@
+"""The price and record steps: what a call may cost is reserved before it, what it did cost is settled after it.
+
+An intent is durable before a provider is asked, its outcome before the answer is given. A fault of the database
+never fails an answer that was paid for; a caller with a ceiling on dollars is refused when nothing can be reserved.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import anyio
+
+from dynaroute_mcp.availability import Availability
+from dynaroute_mcp.errors import StoreUnavailable
+from dynaroute_mcp.limits import Limit, holds, limits_of, priced_only, usd_left, warnings
+from dynaroute_mcp.pricing import NOTHING, price, saving, saving_pct
+from dynaroute_mcp.settings import Settings
+from dynaroute_mcp.store.base import Store
+from dynaroute_mcp.types import (
+    Ambient,
+    Attempt,
+    Caller,
+    CallStatus,
+    Choice,
+    Classification,
+    Cost,
+    FinishReason,
+    Intent,
+    Outcome,
+    Saving,
+    Usage,
+)
+
+logger = logging.getLogger(__name__)
+
+GPT41 = "gpt-4.1"
+"""The frozen baseline behind every figure called savings."""
+
+_SETTLE_S = 5.0
+"""A settling may take this long before the answer goes out with `recorded: false`."""
+
+_NANO = Decimal(10) ** 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What limits a caller right now."""
+
+    limits: tuple[Limit, ...] = ()
+    usd_left: Decimal | None = None
+    """What the tightest ceiling on dollars leaves; `None` without a ceiling."""
+    priced_only: bool = False
+    """Models without a known price must not be called."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One request, classified and with its model chosen; what a dry run shows, and what a call starts from."""
+
+    request_id: str
+    caller: Caller
+    classification: Classification
+    choice: Choice
+    simulated: bool
+    """The sandbox answers, either for a test key or because no provider can be called."""
+    standing: Standing
+    started_at: datetime
+    started: float
+    """On the monotonic clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How the call of a decision ended."""
+
+    status: CallStatus
+    model_id: str
+    provider: str
+    usage: Usage
+    attempts: tuple[Attempt, ...] = ()
+    first_token_ms: int | None = None
+    finish_reason: FinishReason | None = None
+    error_code: str | None = None
+    answered: bool = True
+    """False when no provider answered, so that nothing is owed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """What a call cost, and what the same tokens would have cost elsewhere."""
+
+    cost: Cost | None
+    gpt41: Saving | None = None
+    baseline: Saving | None = None
+    versus_highest_pct: Decimal | None = None
+    latency_ms: int = 0
+    recorded: bool = field(default=True)
+
+
+class Books:
+    """Reserves, prices and records."""
+
+    def __init__(
+        self, store: Store, availability: Availability, settings: Settings, ambient: Ambient
+    ) -> None:
+        self._store = store
+        self._availability = availability
+        self._settings = settings
+        self._ambient = ambient
+
+    async def standing(self, caller: Caller, at: datetime) -> Standing:
+        """Read what limits a caller.
+
+        Raises:
+            StoreUnavailable: the caller has a ceiling and its counter can't be read.
+        """
+        plan = self._availability.catalog.plans.get(caller.plan) if caller.plan else None
+        limits = limits_of(caller, plan, self._settings.budgets, self._settings.project, at)
+        if all(limit.ceiling is None for limit in limits):
+            return Standing(limits=limits)
+        counters = await self._store.counters(sorted({limit.scope for limit in limits}))
+        return Standing(
+            limits=limits,
+            usd_left=usd_left(limits, counters),
+            priced_only=priced_only(limits),
+            warnings=warnings(limits, counters),
+        )
+
+    async def reserve(self, decision: Decision) -> bool:
+        """Write the intent and take the most that the call can use from every counter.
+
+        Returns:
+            False when the database can't be written and no ceiling applies: the call may go on unrecorded.
+
+        Raises:
+            LimitExceeded: a ceiling would be passed; nothing was taken.
+            StoreUnavailable: a ceiling applies and can't be enforced.
+        """
+        choice = decision.choice
+        known = [c.max_usd for c in choice.chain if c.max_usd is not None]
+        max_usd = max(known) if len(known) == len(choice.chain) else None
+        tokens = choice.input_tokens + max(c.max_output_tokens for c in choice.chain)
+        try:
+            await self._store.begin(
+                self._intent(decision, max_usd),
+                holds(decision.standing.limits, tokens=tokens, max_usd=max_usd),
+            )
+        except StoreUnavailable as error:
+            if any(limit.ceiling is not None for limit in decision.standing.limits):
+                raise
+            logger.warning("a call goes on unrecorded", extra={"reason": str(error)})
+            return False
+        return True
+
+    async def settle(self, decision: Decision, ending: Ending, *, reserved: bool) -> Bill:
+        """Price what was used and complete the intent. Never fails: a paid answer stands without its record."""
+        finished_at = self._ambient.clock()
+        bill = self._bill(decision, ending, finished_at)
+        if not reserved:
+            return bill
+        outcome = self._outcome(decision, ending, bill, finished_at)
+        charged = None if bill.cost is None else round(bill.cost.total_usd * _NANO)
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_SETTLE_S):
+            try:
+                await self._store.settle(outcome, charged)
+            except StoreUnavailable:
+                logger.exception(
+                    "a finished call could not be recorded", extra={"request": decision.request_id}
+                )
+            else:
+                return bill
+        return Bill(
+            cost=bill.cost,
+            gpt41=bill.gpt41,
+            baseline=bill.baseline,
+            versus_highest_pct=bill.versus_highest_pct,
+            latency_ms=bill.latency_ms,
+            recorded=False,
+        )
+
+    def _bill(self, decision: Decision, ending: Ending, at: datetime) -> Bill:
+        latency_ms = round((self._ambient.monotonic() - decision.started) * 1000)
+        if not ending.answered:
+            return Bill(cost=NOTHING, latency_ms=latency_ms)
+        catalog = self._availability.catalog
+        cost = price(catalog, ending.model_id, at, ending.usage)
+        if cost is None:
+            return Bill(cost=None, latency_ms=latency_ms)
+        others = [price(catalog, c.model_id, at, ending.usage) for c in decision.choice.chain]
+        dearest = max((other.total_usd for other in others if other), default=cost.total_usd)
+        return Bill(
+            cost=cost,
+            gpt41=saving(catalog, GPT41, ending.usage, cost.total_usd, at),
+            baseline=saving(catalog, self._settings.baseline_model, ending.usage, cost.total_usd, at),
+            versus_highest_pct=saving_pct(dearest, cost.total_usd),
+            latency_ms=latency_ms,
+        )
+
+    def _intent(self, decision: Decision, max_usd: Decimal | None) -> Intent:
+        choice = decision.choice
+        return Intent(
+            request_id=decision.request_id,
+            caller=decision.caller,
+            started_at=decision.started_at,
+            deadline_at=decision.started_at + timedelta(seconds=self._settings.calls.total_s),
+            model_id=choice.winner.model_id,
+            provider=choice.winner.provider,
+            category=decision.classification.category,
+            level=decision.classification.level,
+            strategy=choice.strategy,
+            confidence=decision.classification.confidence,
+            classifier_tier=decision.classification.tier,
+            input_tokens=choice.input_tokens,
+            reserved_usd=max_usd,
+            sandbox=decision.simulated,
+            decision=json.dumps(_describe(decision), separators=(",", ":")),
+            project=self._settings.project,
+        )
+
+    def _outcome(self, decision: Decision, ending: Ending, bill: Bill, at: datetime) -> Outcome:
+        zero = Decimal(0)
+        return Outcome(
+            request_id=decision.request_id,
+            finished_at=at,
+            status=ending.status,
+            model_id=ending.model_id,
+            provider=ending.provider,
+            usage=ending.usage,
+            cost=bill.cost,
+            gpt41_usd=bill.gpt41.baseline_usd if bill.gpt41 else zero,
+            baseline_usd=bill.baseline.baseline_usd if bill.baseline else zero,
+            latency_ms=bill.latency_ms,
+            first_token_ms=ending.first_token_ms,
+            attempts=ending.attempts,
+            error_code=ending.error_code,
+            finish_reason=ending.finish_reason,
+        )
+
+
+def _describe(decision: Decision) -> dict[str, object]:
+    """Tell a decision without the prompt: what `dynaroute explain` shows later."""
+    choice, label = decision.choice, decision.classification
+
+    def dollars(amount: Decimal | None) -> str | None:
+        return None if amount is None else str(amount)
+
+    candidates: Sequence[dict[str, object]] = [
+        {
+            "model": c.model_id,
+            "quality": c.quality,
+            "expected_usd": dollars(c.expected_usd),
+            "max_usd": dollars(c.max_usd),
+        }
+        for c in choice.chain
+    ]
+    return {
+        "reason": choice.reason,
+        "strategy": choice.strategy,
+        "demanded_level": int(choice.demanded_level),
+        "demanded_quality": choice.demanded_quality,
+        "meets_demand": choice.meets_demand,
+        "signals": label.signals,
+        "difficulty": label.difficulty,
+        "candidates": candidates,
+        "losers": [{"model": loser.model_id, "reason": loser.reason} for loser in choice.losers],
+        "notes": choice.notes,
+    }

@@ -1,0 +1,188 @@
+"""From what a provider sent to the answer for the caller and the ending for the books, whole or in pieces."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from dynaroute_mcp.books import Bill, Books, Decision, Ending
+from dynaroute_mcp.calling import Placed, Stream
+from dynaroute_mcp.errors import ProviderError, StreamBroken
+from dynaroute_mcp.tokens import estimate_tokens
+from dynaroute_mcp.types import (
+    Answer,
+    Completion,
+    Finished,
+    Message,
+    Part,
+    Reasoning,
+    ReasoningDelta,
+    StreamEvent,
+    Text,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
+
+
+class Routed:
+    """A stream on its way to the caller; keeps what was delivered, so that even half of it is billed."""
+
+    def __init__(self, decision: Decision, placed: Placed[Stream], books: Books, *, reserved: bool) -> None:
+        self.decision = decision
+        self.placed = placed
+        self.answer: Answer | None = None
+        """Set once the stream has ended well, or was cut at the deadline."""
+        self._books = books
+        self._reserved = reserved
+        self._delivered = Delivered()
+        self._settled = False
+
+    async def __aiter__(self) -> AsyncIterator[StreamEvent]:
+        """Hand out events; the call is in the books before the last one."""
+        async for event in self.placed.reply.events:
+            self._delivered.take(event)
+            if isinstance(event, Finished):
+                await self._settle(self._delivered.completion(event))
+            yield event
+
+    @property
+    def output_tokens(self) -> int:
+        """Estimate of what has been delivered."""
+        return self._delivered.output_tokens
+
+    async def close(self, error: BaseException | None) -> None:
+        """Record a stream that did not come to its end; does nothing after one that did."""
+        if self._settled:
+            return
+        self._settled = True
+        usage = self._delivered.usage(self.decision.choice.input_tokens)
+        ending = Ending(
+            status="partial" if isinstance(error, ProviderError) else "cancelled",
+            model_id=self.placed.candidate.model_id,
+            provider=self.placed.candidate.provider,
+            usage=usage,
+            attempts=self.placed.attempts,
+            first_token_ms=self.placed.reply.first_token_ms,
+            error_code=error.code if isinstance(error, ProviderError) else None,
+        )
+        bill = await self._books.settle(self.decision, ending, reserved=self._reserved)
+        if not isinstance(error, StreamBroken):
+            partial = self._delivered.completion(Finished(finish_reason="length", usage=usage))
+            self.answer = replace(answer_of(self.decision, self.placed, partial, bill), truncated=True)
+
+    async def _settle(self, completion: Completion) -> None:
+        self._settled = True
+        ending = replace(ended(self.placed, completion), first_token_ms=self.placed.reply.first_token_ms)
+        bill = await self._books.settle(self.decision, ending, reserved=self._reserved)
+        self.answer = answer_of(self.decision, self.placed, completion, bill)
+
+
+class Delivered:
+    """Puts a message together from its pieces."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._reasoning: list[ReasoningDelta] = []
+        self._calls: dict[int, ToolCall] = {}
+
+    def take(self, event: StreamEvent) -> None:
+        if isinstance(event, TextDelta):
+            self._text.append(event.text)
+        elif isinstance(event, ReasoningDelta):
+            self._reasoning.append(event)
+        elif isinstance(event, ToolCallDelta):
+            known = self._calls.get(event.index) or ToolCall(id="", name="", arguments="")
+            self._calls[event.index] = ToolCall(
+                id=event.id or known.id,
+                name=event.name or known.name,
+                arguments=known.arguments + event.arguments,
+                signature=event.signature or known.signature,
+            )
+
+    @property
+    def output_tokens(self) -> int:
+        pieces = [
+            *self._text,
+            *(r.text for r in self._reasoning),
+            *(c.arguments for c in self._calls.values()),
+        ]
+        return estimate_tokens("".join(pieces))
+
+    def usage(self, input_tokens: int) -> Usage:
+        return Usage(uncached_input_tokens=input_tokens, output_tokens=self.output_tokens, source="estimated")
+
+    def completion(self, end: Finished) -> Completion:
+        parts: list[Part] = []
+        if self._reasoning:
+            signatures = [r.signature for r in self._reasoning if r.signature]
+            redacted = [r.redacted for r in self._reasoning if r.redacted]
+            parts.append(
+                Reasoning(
+                    text="".join(r.text for r in self._reasoning),
+                    signature=signatures[-1] if signatures else None,
+                    redacted=redacted[-1] if redacted else None,
+                )
+            )
+        if self._text:
+            parts.append(Text(text="".join(self._text)))
+        parts += [self._calls[index] for index in sorted(self._calls)]
+        return Completion(
+            message=Message(role="assistant", parts=tuple(parts)),
+            finish_reason=end.finish_reason,
+            usage=end.usage,
+            wire_model=end.wire_model,
+            dropped=end.dropped,
+            provider_request_id=end.provider_request_id,
+        )
+
+
+def ended(placed: Placed[Completion] | Placed[Stream], completion: Completion) -> Ending:
+    """Say for the books that a call ended well."""
+    return Ending(
+        status="ok",
+        model_id=placed.candidate.model_id,
+        provider=placed.candidate.provider,
+        usage=completion.usage,
+        attempts=placed.attempts,
+        finish_reason=completion.finish_reason,
+    )
+
+
+def failed(decision: Decision, error: BaseException) -> Ending:
+    """Say for the books that nothing was answered; who left during the call may owe its input."""
+    winner = decision.choice.winner
+    known = isinstance(error, ProviderError)
+    cancelled = not isinstance(error, Exception)
+    spent = Usage(uncached_input_tokens=decision.choice.input_tokens, source="estimated")
+    return Ending(
+        status="cancelled" if cancelled else "error",
+        model_id=winner.model_id,
+        provider=winner.provider,
+        usage=spent if cancelled else Usage(),
+        attempts=error.attempts if known else (),
+        error_code=error.code if known else None,
+        answered=cancelled,
+    )
+
+
+def answer_of(
+    decision: Decision, placed: Placed[Completion] | Placed[Stream], completion: Completion, bill: Bill
+) -> Answer:
+    """Put together what a face may tell."""
+    return Answer(
+        request_id=decision.request_id,
+        completion=completion,
+        classification=decision.classification,
+        choice=decision.choice,
+        model_id=placed.candidate.model_id,
+        provider="sandbox" if decision.simulated else placed.candidate.provider,
+        cost=bill.cost,
+        gpt41=bill.gpt41,
+        baseline=bill.baseline,
+        versus_highest_pct=bill.versus_highest_pct,
+        attempts=placed.attempts,
+        latency_ms=bill.latency_ms,
+        sandbox=decision.simulated,
+        recorded=bill.recorded,
+        notes=decision.choice.notes,
+    )

@@ -1,0 +1,171 @@
+"""Which counters a request touches, and what is left of them.
+
+A plan limits its owner, a budget limits a project or the whole database. Windows are UTC minutes, days and
+months; sandbox calls have counters of their own. Pure: the store checks and takes, this module only says what.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Literal
+
+from dynaroute_mcp.catalog import Plan
+from dynaroute_mcp.settings import Budget
+from dynaroute_mcp.store.base import CounterRow, Hold, Metric
+from dynaroute_mcp.types import Caller
+
+NANO = Decimal(10) ** 9
+WARN_AT = Decimal("0.8")
+"""Share of a budget from which answers carry a warning."""
+
+Period = Literal["minute", "day", "month"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """One ceiling that applies to a caller right now."""
+
+    name: str
+    scope: str
+    metric: Metric
+    window: str
+    ceiling: int | None
+    resets_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What an owner has used in the running windows; reservations of running calls count."""
+
+    requests_this_minute: int = 0
+    requests_today: int = 0
+    tokens_this_month: int = 0
+    usd_this_month: Decimal = Decimal(0)
+
+
+def window(period: Period, at: datetime) -> tuple[str, datetime]:
+    """Name the running window and tell when it ends."""
+    at = at.astimezone(UTC)
+    if period == "minute":
+        start = at.replace(second=0, microsecond=0)
+        return f"minute:{start:%Y-%m-%dT%H:%MZ}", start + timedelta(minutes=1)
+    start = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    if period == "day":
+        return f"day:{start:%Y-%m-%d}", start + timedelta(days=1)
+    first = start.replace(day=1)
+    return f"month:{first:%Y-%m}", (first + timedelta(days=32)).replace(day=1)
+
+
+def owner_scope(owner: str, *, sandbox: bool) -> str:
+    """Name the counters of an owner; sandbox calls are counted apart."""
+    return f"sandbox:{owner}" if sandbox else f"owner:{owner}"
+
+
+def limits_of(
+    caller: Caller, plan: Plan | None, budgets: Iterable[Budget], project: str | None, at: datetime
+) -> tuple[Limit, ...]:
+    """List every limit that a request of this caller touches.
+
+    Without a plan the owner's counters still count, with no ceiling.
+    """
+    scope = owner_scope(caller.owner, sandbox=caller.sandbox)
+    money = None if plan is None or plan.usd_per_month is None else int(plan.usd_per_month * NANO)
+    limits = [
+        _limit("requests_per_minute", scope, "requests", "minute", plan and plan.requests_per_minute, at),
+        _limit("requests_per_day", scope, "requests", "day", plan and plan.requests_per_day, at),
+        _limit("tokens_per_month", scope, "tokens", "month", plan and plan.tokens_per_month, at),
+        _limit("usd_per_month", scope, "nano_usd", "month", money, at),
+    ]
+    if not caller.sandbox:
+        limits += [_budget(budget, at) for budget in budgets if budget.project in (None, project)]
+    return tuple(limits)
+
+
+def _budget(budget: Budget, at: datetime) -> Limit:
+    scope = f"project:{budget.project}" if budget.project else "all"
+    return _limit(f"usd_per_{budget.scope}", scope, "nano_usd", budget.scope, int(budget.usd * NANO), at)
+
+
+def _limit(  # six facts make a limit, and each call site is one line of a table
+    name: str, scope: str, metric: Metric, period: Period, ceiling: int | None, at: datetime
+) -> Limit:
+    key, resets_at = window(period, at)
+    return Limit(name=name, scope=scope, metric=metric, window=key, ceiling=ceiling, resets_at=resets_at)
+
+
+def holds(limits: Iterable[Limit], *, tokens: int, max_usd: Decimal | None) -> tuple[Hold, ...]:
+    """Say what to take from each counter: one request, the most tokens, the most dollars.
+
+    A call without a known price takes nothing from a counter of dollars; `priced_only` tells when it must not run.
+    """
+    nano = 0 if max_usd is None else int((max_usd * NANO).to_integral_value(rounding="ROUND_CEILING"))
+    amount: dict[Metric, int] = {"requests": 1, "tokens": tokens, "nano_usd": nano}
+    return tuple(
+        Hold(
+            scope=limit.scope,
+            metric=limit.metric,
+            window=limit.window,
+            amount=amount[limit.metric],
+            ceiling=limit.ceiling,
+            name=limit.name,
+            resets_at=limit.resets_at,
+        )
+        for limit in limits
+    )
+
+
+def priced_only(limits: Iterable[Limit]) -> bool:
+    """Tell whether a ceiling on dollars applies, so that a model without a known price must not be called."""
+    return any(limit.metric == "nano_usd" and limit.ceiling is not None for limit in limits)
+
+
+def usd_left(limits: Iterable[Limit], counters: Sequence[CounterRow]) -> Decimal | None:
+    """Tell what the tightest ceiling on dollars leaves, at least 0; `None` when there is no ceiling."""
+    left = [
+        Decimal(max(0, limit.ceiling - _taken(limit, counters))) / NANO
+        for limit in limits
+        if limit.metric == "nano_usd" and limit.ceiling is not None
+    ]
+    return min(left, default=None)
+
+
+def warnings(limits: Iterable[Limit], counters: Sequence[CounterRow]) -> tuple[str, ...]:
+    """Say which ceilings are used by 80 % or more."""
+    told = []
+    for limit in limits:
+        if limit.ceiling and limit.metric != "requests":
+            share = Decimal(_taken(limit, counters)) / limit.ceiling
+            if share >= WARN_AT:
+                told.append(
+                    f"{share:.0%} of {limit.name} is used; it resets at {limit.resets_at:%Y-%m-%d %H:%MZ}"
+                )
+    return tuple(told)
+
+
+def spent(owner: str, counters: Sequence[CounterRow], at: datetime, *, sandbox: bool = False) -> Spent:
+    """Read an owner's use of the running windows out of their counters."""
+    scope = owner_scope(owner, sandbox=sandbox)
+
+    def used(metric: Metric, period: Period) -> int:
+        key, _ = window(period, at)
+        return sum(
+            row.used + row.reserved
+            for row in counters
+            if (row.scope, row.metric, row.window) == (scope, metric, key)
+        )
+
+    return Spent(
+        requests_this_minute=used("requests", "minute"),
+        requests_today=used("requests", "day"),
+        tokens_this_month=used("tokens", "month"),
+        usd_this_month=Decimal(used("nano_usd", "month")) / NANO,
+    )
+
+
+def _taken(limit: Limit, counters: Sequence[CounterRow]) -> int:
+    return sum(
+        row.used + row.reserved
+        for row in counters
+        if (row.scope, row.metric, row.window) == (limit.scope, limit.metric, limit.window)
+    )

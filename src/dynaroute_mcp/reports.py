@@ -1,0 +1,166 @@
+"""What models cost, and what was spent and saved: every figure that is not an answer.
+
+Sums come from the store as they were recorded; nothing is estimated here. Savings are signed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Literal
+
+from dynaroute_mcp.availability import Availability
+from dynaroute_mcp.catalog import Capability, Model
+from dynaroute_mcp.errors import InvalidRequest, NotFound
+from dynaroute_mcp.limits import window
+from dynaroute_mcp.policy import levels_served
+from dynaroute_mcp.pricing import Rates, current_rates, gpt41_saving, price
+from dynaroute_mcp.store.base import CallFilter, CallRow, Store, Totals
+from dynaroute_mcp.taxonomy import Level
+from dynaroute_mcp.types import Ambient, Caller, Cost, Saving, Usage
+
+MAX_TOKENS = 1_000_000_000
+"""Most tokens of one kind that a quote is made for."""
+
+Period = Literal["today", "week", "month", "all"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A model as the lists show it."""
+
+    model: Model
+    rates: Rates | None
+    """Standard prices of the moment; `None` when unknown."""
+    levels: tuple[Level, ...]
+    """Levels whose demand the model meets on average over the skills."""
+    available: bool
+    """It can be called right now: its provider has a key or runs here, and it is not retired."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """What a number of tokens costs on a model, beside GPT-4.1."""
+
+    model: Model
+    usage: Usage
+    cost: Cost | None
+    """`None` when the model's price is unknown."""
+    gpt41: Saving | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a caller used in a period."""
+
+    period: Period
+    total: Totals
+    by_model: Sequence[Totals]
+    by_category: Sequence[Totals]
+    sandbox: bool
+
+
+class Reports:
+    """Answers questions about prices and about the books."""
+
+    def __init__(self, store: Store, availability: Availability, ambient: Ambient) -> None:
+        self._store = store
+        self._availability = availability
+        self._clock = ambient.clock
+
+    async def models(
+        self,
+        *,
+        provider: str | None = None,
+        capability: Capability | None = None,
+        level: Level | None = None,
+        available_only: bool = False,
+        include_retired: bool = False,
+    ) -> tuple[Listing, ...]:
+        """List models, those that can be called first, then by name of the provider and price."""
+        await self._availability.ready()
+        now = self._clock()
+        listings = [self._listing(model, now) for model in self._availability.catalog.models]
+        kept = [
+            row
+            for row in listings
+            if (provider is None or row.model.provider == provider)
+            and (capability is None or capability in row.model.capabilities)
+            and (level is None or level in row.levels)
+            and (row.available or not available_only)
+            and (include_retired or row.model.status != "retired")
+        ]
+        return tuple(sorted(kept, key=_order))
+
+    def quote(self, model_name: str, prompt_tokens: int, completion_tokens: int) -> Quote:
+        """Price a number of tokens on a model, by any of its names.
+
+        Raises:
+            UnknownName: there is no such model; offers the nearest three.
+            InvalidRequest: a count is negative or absurd.
+        """
+        for name, count in (("prompt_tokens", prompt_tokens), ("completion_tokens", completion_tokens)):
+            if not 0 <= count <= MAX_TOKENS:
+                raise InvalidRequest(
+                    f"{name} must be between 0 and {MAX_TOKENS:,}, not {count:,}", param=name
+                )
+        catalog = self._availability.catalog
+        model = catalog.get_model(model_name)
+        usage = Usage(uncached_input_tokens=prompt_tokens, output_tokens=completion_tokens)
+        cost = price(catalog, model.id, self._clock(), usage)
+        saving = gpt41_saving(catalog, cost, usage) if cost else None
+        return Quote(model=model, usage=usage, cost=cost, gpt41=saving)
+
+    async def usage(self, caller: Caller, period: Period = "all", *, everyone: bool = False) -> Summary:
+        """Sum up what a caller used; of everyone, for the owner of the database."""
+        which = CallFilter(
+            owner=None if everyone else caller.owner, since=self._since(period), sandbox=caller.sandbox
+        )
+        (total,) = await self._store.totals(which, by="all")
+        return Summary(
+            period=period,
+            total=total,
+            by_model=await self._store.totals(which, by="model"),
+            by_category=await self._store.totals(which, by="category"),
+            sandbox=caller.sandbox,
+        )
+
+    async def call(self, request_id: str) -> CallRow:
+        """Read one recorded call.
+
+        Raises:
+            NotFound: no call has this id.
+        """
+        row = await self._store.find_call(request_id)
+        if row is None:
+            raise NotFound(
+                f"no request {request_id[:80]!r} is recorded here; `dynaroute usage` lists the last ones"
+            )
+        return row
+
+    async def recent(self, which: CallFilter, limit: int) -> list[CallRow]:
+        """Read the newest calls."""
+        return [row async for row in self._store.calls(which, limit=limit)]
+
+    def _since(self, period: Period) -> datetime | None:
+        now = self._clock()
+        if period == "all":
+            return None
+        if period == "week":
+            return now - timedelta(days=7)
+        _, ends = window("day" if period == "today" else "month", now)
+        return ends - timedelta(days=1) if period == "today" else (ends - timedelta(days=1)).replace(day=1)
+
+    def _listing(self, model: Model, now: datetime) -> Listing:
+        catalog = self._availability.catalog
+        return Listing(
+            model=model,
+            rates=current_rates(catalog, model.id, now),
+            levels=levels_served(catalog, model),
+            available=self._availability.can_call(model),
+        )
+
+
+def _order(row: Listing) -> tuple[bool, str, Decimal, str]:
+    dearness = row.rates.output_usd_per_mtok if row.rates else Decimal("Infinity")
+    return (not row.available, row.model.provider, dearness, row.model.id)

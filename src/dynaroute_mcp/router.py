@@ -1,0 +1,241 @@
+"""The path: request -> classify -> choose -> call -> price -> record -> answer.
+
+`Router.choose` stops after the second step: a dry run is the same code, cut short. `complete` and `stream` share
+every step but the call.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import anyio
+
+from dynaroute_mcp.availability import Availability
+from dynaroute_mcp.books import Books, Decision, Standing
+from dynaroute_mcp.calling import Calling
+from dynaroute_mcp.classifier import Classifier
+from dynaroute_mcp.classifier.conversation import last_ask
+from dynaroute_mcp.delivery import Routed, answer_of, ended, failed
+from dynaroute_mcp.errors import DeadlinePassed, InvalidRequest, LimitExceeded, NoCandidate
+from dynaroute_mcp.health import Health
+from dynaroute_mcp.policy import Situation, choose
+from dynaroute_mcp.settings import Settings
+from dynaroute_mcp.taxonomy import Category, Level
+from dynaroute_mcp.tokens import estimate_request
+from dynaroute_mcp.types import Ambient, Answer, Caller, ChatRequest, Choice, Classification
+
+Progress = Callable[[str], Awaitable[None]]
+"""Told what happens while a caller waits, in words for people."""
+
+_INLINE_CHARS = 4_000
+"""Texts up to this length are classified on the event loop: a thread would cost more than the work."""
+
+_RESERVE_TRIES = 3
+"""How often a cheaper choice is sought when others take the rest of a budget meanwhile."""
+
+_PROGRESS_EVERY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """A set of providers with a health of their own: the real ones, or the sandbox in their place."""
+
+    calling: Calling
+    health: Health
+
+
+class Router:
+    """Answers requests. One per process; safe for any number of requests at once."""
+
+    def __init__(
+        self,
+        *,
+        classifier: Classifier,
+        availability: Availability,
+        books: Books,
+        real: Lane,
+        sandbox: Lane,
+        settings: Settings,
+        ambient: Ambient,
+    ) -> None:
+        self._classifier = classifier
+        self._availability = availability
+        self._books = books
+        self._real = real
+        self._sandbox = sandbox
+        self._settings = settings
+        self._ambient = ambient
+
+    async def classify(
+        self, text: str, *, level: Level | None = None, category: Category | None = None
+    ) -> Classification:
+        """Label a prompt; what is overridden is certain."""
+        if len(text) <= _INLINE_CHARS:
+            label = self._classifier.classify(text)
+        else:
+            label = await anyio.to_thread.run_sync(self._classifier.classify, text)
+        if level is not None:
+            label = replace(
+                label, levels={each: float(each == level) for each in Level}, level_overridden=True
+            )
+        if category is not None:
+            certain = {each: float(each == category) for each in Category}
+            label = replace(label, categories=certain, category_overridden=True)
+        return label
+
+    async def choose(self, request: ChatRequest, caller: Caller) -> Decision:
+        """Classify a request and choose its model, without calling anyone or spending anything.
+
+        Raises:
+            InvalidRequest: the request is empty, or names a model that does not exist.
+            NoCandidate: no model passes every hard filter.
+        """
+        started_at, started = self._ambient.clock(), self._ambient.monotonic()
+        ask = last_ask(request.messages)
+        if not ask.strip() and not any(message.parts for message in request.messages):
+            raise InvalidRequest("the prompt is empty; say what you want answered", param="prompt")
+        await self._availability.ready()
+        wishes = request.routing
+        label = await self.classify(ask, level=wishes.level_override, category=wishes.category_override)
+        standing = await self._books.standing(caller, started_at)
+        simulated = caller.sandbox or self._availability.simulated
+        choice = await self._pick(request, caller, label, standing, simulated=simulated)
+        return Decision(
+            request_id=f"req_{self._ambient.randbelow(16**24):024x}",
+            caller=caller,
+            classification=label,
+            choice=replace(choice, notes=choice.notes + standing.warnings),
+            simulated=simulated,
+            standing=standing,
+            started_at=started_at,
+            started=started,
+        )
+
+    async def complete(self, request: ChatRequest, caller: Caller) -> Answer:
+        """Answer a request whole.
+
+        Raises:
+            DynarouteError: see `errors`; a `ProviderError` carries every attempt.
+        """
+        decision, reserved = await self._book(request, caller)
+        try:
+            placed = await self._lane(decision).calling.complete(request, decision.choice)
+        except BaseException as error:
+            await self._books.settle(decision, failed(decision, error), reserved=reserved)
+            raise
+        bill = await self._books.settle(decision, ended(placed, placed.reply), reserved=reserved)
+        return answer_of(decision, placed, placed.reply, bill)
+
+    async def complete_within(
+        self, request: ChatRequest, caller: Caller, deadline_s: float, progress: Progress
+    ) -> Answer:
+        """Answer a request whole, telling progress; at the deadline the text that has arrived is the answer.
+
+        Args:
+            request: what to answer.
+            caller: on whose behalf.
+            deadline_s: how long the caller waits.
+            progress: told every few seconds what is going on.
+
+        Raises:
+            DynarouteError: as `complete`; also when the deadline passes before any text.
+        """
+        routed: Routed | None = None
+        timed = replace(request, routing=replace(request.routing, timeout_s=deadline_s))
+        with anyio.move_on_after(deadline_s):
+            async with self.stream(timed, caller) as routed:
+                await progress(
+                    f"level {routed.decision.classification.level} -> {routed.placed.candidate.model_id}"
+                )
+                told = self._ambient.monotonic()
+                async for _ in routed:
+                    if self._ambient.monotonic() - told > _PROGRESS_EVERY_S:
+                        told = self._ambient.monotonic()
+                        await progress(
+                            f"{routed.placed.candidate.model_id}: {routed.output_tokens:,} tokens so far"
+                        )
+        if routed is None or routed.answer is None:
+            raise DeadlinePassed(f"no model had begun to answer within {deadline_s:g} s; try again, or lower the level")
+        return routed.answer
+
+    @asynccontextmanager
+    async def stream(self, request: ChatRequest, caller: Caller) -> AsyncIterator[Routed]:
+        """Answer a request piece by piece; entering has received the first content, or failed with every attempt.
+
+        The usage is recorded before the last event is handed out, also when the consumer leaves early.
+
+        Raises:
+            DynarouteError: as `complete`, on entering.
+            StreamBroken: while iterating.
+        """
+        decision, reserved = await self._book(request, caller)
+        routed: Routed | None = None
+        try:
+            async with self._lane(decision).calling.stream(request, decision.choice) as placed:
+                routed = Routed(decision, placed, self._books, reserved=reserved)
+                yield routed
+        except BaseException as error:
+            if routed is None:
+                await self._books.settle(decision, failed(decision, error), reserved=reserved)
+            else:
+                await routed.close(error)
+            raise
+        await routed.close(None)
+
+    async def _book(self, request: ChatRequest, caller: Caller) -> tuple[Decision, bool]:
+        """Choose and reserve; where others take the rest of a budget meanwhile, choose again for what is left."""
+        for tries_left in reversed(range(_RESERVE_TRIES)):
+            decision = await self.choose(request, caller)
+            try:
+                return decision, await self._books.reserve(decision)
+            except LimitExceeded as error:
+                downgrade = self._settings.budget_action == "downgrade" and error.limit.startswith("usd")
+                if not (downgrade and tries_left):
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    async def _pick(
+        self,
+        request: ChatRequest,
+        caller: Caller,
+        label: Classification,
+        standing: Standing,
+        *,
+        simulated: bool,
+    ) -> Choice:
+        tokens = await self._input_tokens(request)
+        cap = standing.usd_left if self._settings.budget_action == "downgrade" else None
+        situation = self._situation(request, caller, label, tokens, simulated=simulated)
+        try:
+            return choose(replace(situation, usd_left=cap, priced_only=standing.priced_only))
+        except NoCandidate:
+            if cap is None:
+                raise
+            return choose(
+                replace(situation, priced_only=standing.priced_only)
+            )  # reserving it names the limit
+
+    def _situation(
+        self, request: ChatRequest, caller: Caller, label: Classification, tokens: int, *, simulated: bool
+    ) -> Situation:
+        settings, catalog, now = self._settings, self._availability.catalog, self._ambient.clock()
+        health = (self._sandbox if simulated else self._real).health
+        return Situation(
+            catalog=catalog,
+            classification=label,
+            request=request,
+            input_tokens=tokens,
+            strategy=request.routing.strategy or caller.strategy or settings.strategy,
+            usable=frozenset(catalog.providers) if simulated else frozenset(self._availability.endpoints),
+            cooling=health.cooling(now),
+            at=now,
+            settings=settings,
+        )
+
+    async def _input_tokens(self, request: ChatRequest) -> int:
+        if sum(len(message.text) for message in request.messages) <= _INLINE_CHARS:
+            return estimate_request(request)
+        return await anyio.to_thread.run_sync(estimate_request, request)
+
+    def _lane(self, decision: Decision) -> Lane:
+        return self._sandbox if decision.simulated else self._real

@@ -1,0 +1,211 @@
+"""What the operator decided: environment and configuration file, read once, checked, frozen.
+
+The environment wins over the file, the file over the defaults. `${NAME}` in the fields that are meant for it
+(tokens, keys, addresses, paths) takes an environment variable; one that is not set is an error that names it,
+never an empty value. No other module reads the environment.
+"""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo
+
+from dynaroute_mcp.errors import ConfigurationInvalid
+from dynaroute_mcp.taxonomy import Category, Strategy
+
+HOME = Path("~/.dynaroute").expanduser()
+MAX_FILE_BYTES = 1_000_000
+
+
+def _expand(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str):
+        return value
+    environ: Mapping[str, str] = (info.context or {}).get("environ", {})
+
+    def look_up(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if not environ.get(name):
+            raise ValueError(f"environment variable {name} is not set; set it or take ${{{name}}} out")
+        return environ[name]
+
+    return re.sub(r"\$\{([^}]*)\}", look_up, value)
+
+
+FromEnvironment = BeforeValidator(_expand)
+Secret = Annotated[SecretStr, FromEnvironment, Field(min_length=1)]
+Address = Annotated[str, FromEnvironment, Field(pattern=r"^https?://[^\s@]+$", max_length=500)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+Dollars = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown fields are errors, and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ProviderSettings(Section):
+    """The operator's own key and address for one provider."""
+
+    api_key: Secret | None = None
+    base_url: Address | None = None
+    enabled: bool = True
+
+
+class CallSettings(Section):
+    """Clocks and retries of calls to providers."""
+
+    attempts_per_model: Annotated[int, Field(ge=1, le=5)] = 2
+    max_attempts: Annotated[int, Field(ge=1, le=10)] = 5
+    """In all, over the whole chain."""
+    backoff_s: Seconds = 0.5
+    """First wait; doubles from try to try, with full jitter on top."""
+    backoff_cap_s: Seconds = 8.0
+    retry_after_cap_s: Seconds = 5.0
+    """A provider that asks for a longer wait is left for the next one."""
+    connect_s: Seconds = 10.0
+    first_token_s: Seconds = 60.0
+    idle_s: Seconds = 60.0
+    answer_s: Seconds = 600.0
+    """One try at a whole non-streaming answer."""
+    total_s: Seconds = 720.0
+    """A whole non-streaming request, every try included."""
+    max_output_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = 16_384
+    """Bound on output (reasoning included) where the caller sets none: it is sent, and it is what is reserved."""
+
+
+class BreakerSettings(Section):
+    """When a model that keeps failing is left alone."""
+
+    failures: Annotated[int, Field(ge=1)] = 5
+    within_s: Seconds = 30.0
+    open_s: Seconds = 30.0
+    enabled: bool = True
+
+
+class Budget(Section):
+    """A ceiling on dollars."""
+
+    scope: Literal["day", "month"]
+    usd: Dollars
+    project: str | None = None
+    """Only calls of this project count; `None` counts all calls of this database."""
+
+
+class Rule(Section):
+    """Prompts of a category go to this model, unless it is excluded."""
+
+    category: Category | Literal["*"]
+    model: str
+
+
+class Settings(Section):
+    """Everything that the operator can decide."""
+
+    api_key: Secret | None = None
+    """Whose usage this process works on; from `DYNAROUTE_API_KEY`."""
+    admin_token: Secret | None = None
+    database: Annotated[Path, FromEnvironment] = HOME / "dynaroute.db"
+    catalog_overlay: Annotated[Path, FromEnvironment] | None = None
+    baseline_model: str = "gpt-4.1"
+    strategy: Strategy = Strategy.BALANCED
+    exclude: tuple[str, ...] = ()
+    """Providers and models never to choose; wins over every rule."""
+    prefer: tuple[str, ...] = ()
+    """Providers and models to take where they cost the same."""
+    rules: tuple[Rule, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    budget_action: Literal["downgrade", "refuse"] = "downgrade"
+    """What happens to a request that the rest of a budget does not cover: a cheaper model, or an error."""
+    project: str | None = None
+    """Project that this process's calls are booked on; from `DYNAROUTE_PROJECT`."""
+    providers: Mapping[str, ProviderSettings] = {}
+    calls: CallSettings = CallSettings()
+    breaker: BreakerSettings = BreakerSettings()
+    discover_local: bool = True
+    """Look for Ollama, llama.cpp, LM Studio and vLLM on loopback."""
+    variables: Mapping[str, SecretStr] = Field(default={}, exclude=True, repr=False)
+    """The providers' own environment variables: names that end in `_API_KEY` or `_BASE_URL`."""
+    config_file: Path | None = None
+    """Where these settings were read; `None` without a file."""
+
+    def variable(self, name: str) -> str | None:
+        """Value of one of the providers' variables, `None` when it is unset or empty."""
+        secret = self.variables.get(name)
+        return secret.get_secret_value().strip() or None if secret else None
+
+
+_FROM_ENVIRONMENT = {
+    "DYNAROUTE_API_KEY": "api_key",
+    "DYNAROUTE_ADMIN_TOKEN": "admin_token",
+    "DYNAROUTE_DATABASE": "database",
+    "DYNAROUTE_PROJECT": "project",
+}
+
+
+def read_settings(environ: Mapping[str, str], config: Path | None = None) -> Settings:
+    """Read the configuration file, if there is one, and the environment.
+
+    Args:
+        environ: the process environment.
+        config: file to read; else the one that `DYNAROUTE_CONFIG` names, else `~/.dynaroute/config.yaml`.
+
+    Raises:
+        ConfigurationInvalid: the file can't be read, or a value is wrong; names file, field and reason.
+    """
+    file = _config_file(environ, config)
+    values = _read_yaml(file) if file else {}
+    values |= {field: environ[name] for name, field in _FROM_ENVIRONMENT.items() if environ.get(name)}
+    values["variables"] = {k: v for k, v in environ.items() if k.endswith(("_API_KEY", "_BASE_URL"))}
+    values["config_file"] = file
+    try:
+        settings = Settings.model_validate(values, context={"environ": environ})
+    except ValidationError as error:
+        raise ConfigurationInvalid(_explain(error, file)) from None  # the cause would quote secrets
+    return settings.model_copy(update={"database": settings.database.expanduser()})
+
+
+def _config_file(environ: Mapping[str, str], config: Path | None) -> Path | None:
+    named = config or (Path(environ["DYNAROUTE_CONFIG"]) if environ.get("DYNAROUTE_CONFIG") else None)
+    if named is not None:
+        return named.expanduser()
+    default = HOME / "config.yaml"
+    return default if default.is_file() else None
+
+
+def _read_yaml(file: Path) -> dict[str, object]:
+    try:
+        if file.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigurationInvalid(f"{file}: larger than {MAX_FILE_BYTES:,} bytes")
+        text = file.read_text(encoding="utf-8")
+        if re.search(r"(?m)(^|[\s\[{,:-])[&*][\w-]+", text):
+            raise ConfigurationInvalid(
+                f"{file}: YAML anchors and aliases are not taken here; write the value out"
+            )
+        values = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationInvalid(f"{file}: can't be read ({error.__class__.__name__})") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{file}:{mark.line + 1}" if mark else str(file)
+        raise ConfigurationInvalid(f"{where}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigurationInvalid(f"{file}: expected `name: value` lines at the top")
+    unknown = {"variables", "config_file"} & values.keys()
+    if unknown:
+        raise ConfigurationInvalid(f"{file}: {min(unknown)}: not a setting")
+    return values
+
+
+def _explain(error: ValidationError, file: Path | None) -> str:
+    problems = []
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        field = ".".join(str(part) for part in item["loc"])
+        problems.append(f"{field}: {item['msg']}")
+    return f"{file or 'environment'}: " + "; ".join(problems)
