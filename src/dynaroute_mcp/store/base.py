@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
+from dynaroute_mcp.taxonomy import Category, Level
 from dynaroute_mcp.types import CallStatus, Intent, Outcome
 
 Metric = Literal["requests", "tokens", "nano_usd"]
@@ -80,7 +81,9 @@ class CallFilter:
     owner: str | None = None
     key_id: str | None = None
     since: datetime | None = None
+    """Started at this time or later."""
     until: datetime | None = None
+    """Started before this time."""
     sandbox: bool = False
     """Sandbox calls are never mixed with real ones: it is the one or the other."""
 
@@ -106,6 +109,20 @@ class Totals:
     """GPT-4.1 equivalent of the priced calls only, so that the two sums compare."""
     baseline_usd: Decimal
     latency_ms_mean: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackRow:
+    """A person's correction of one classification."""
+
+    prompt_sha256: bytes
+    predicted_category: Category
+    predicted_level: Level
+    right_category: Category
+    right_level: Level
+    at: datetime
+    text: str | None = None
+    """The prompt, only when its owner agreed to its being kept."""
 
 
 class Store(Protocol):
@@ -143,6 +160,9 @@ class Store(Protocol):
     async def begin(self, intent: Intent, holds: Sequence[Hold]) -> None:
         """Check all ceilings, take all amounts and write the intent, in one transaction that is durable on return.
 
+        A request id that is there already changes nothing: a repeated begin takes nothing twice. Two holds on
+        one counter take the larger amount from it, once.
+
         Raises:
             LimitExceeded: a ceiling would be passed; nothing was taken and nothing written.
         """
@@ -151,8 +171,12 @@ class Store(Protocol):
     async def settle(self, outcome: Outcome, charged_nano_usd: int | None) -> None:
         """Complete an intent and replace its reservations by what was really used, once, durably.
 
-        A second settling of the same request changes nothing. `charged_nano_usd` is the recorded cost;
-        `None` leaves the reserved maximum charged, because an unknown cost is not nothing.
+        A second settling of the same request changes nothing; one that comes after `mark_lost` puts the truth
+        in place of the maximum. `charged_nano_usd` is the recorded cost; `None` leaves the reserved maximum
+        charged, because an unknown cost is not nothing.
+
+        Raises:
+            NotFound: there is no such intent.
         """
         ...
 
@@ -171,9 +195,21 @@ class Store(Protocol):
     async def totals(
         self, which: CallFilter, *, by: Literal["all", "model", "category", "day"]
     ) -> Sequence[Totals]:
-        """Sum calls, the largest cost first; one row with zeros for `all` when there are none."""
+        """Sum calls, the largest cost first; one row with zeros for `all` when there are none.
+
+        Days are UTC. A `lost` call counts as finished and unpriced. Days that retention has
+        folded into daily sums count whole, if any part of them is asked for.
+        """
         ...
 
     async def mark_lost(self, before: datetime) -> int:
         """Turn intents whose deadline is before this time into `lost`, their maximum still charged."""
+        ...
+
+    async def add_feedback(self, row: FeedbackRow) -> None:
+        """Store a correction."""
+        ...
+
+    async def list_feedback(self, *, limit: int | None = None) -> Sequence[FeedbackRow]:
+        """List corrections, newest first."""
         ...

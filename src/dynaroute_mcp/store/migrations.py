@@ -1,0 +1,206 @@
+"""The schema, as numbered steps that are only ever appended to.
+
+`PRAGMA user_version` counts the steps that a file has been through. Steps run under the write lock with the
+version read again, so that processes that start together on an absent or old file do them once.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from dynaroute_mcp.errors import StoreUnavailable
+from dynaroute_mcp.store.driver import connect
+
+APPLICATION_ID = 0x44795274
+"""Marks a file as ours (`DyRt`), so that another program's database is never written to."""
+
+Step = tuple[str, ...]
+
+_INITIAL: Step = (
+    """CREATE TABLE keys (
+        id INTEGER PRIMARY KEY,
+        key_id TEXT NOT NULL UNIQUE,
+        digest BLOB NOT NULL UNIQUE,
+        first8 TEXT NOT NULL,
+        last4 TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        plan TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        strategy TEXT,
+        sandbox INTEGER NOT NULL,
+        expires_at INTEGER,
+        revoked_at INTEGER,
+        last_used_at INTEGER,
+        total_requests INTEGER NOT NULL
+    )""",
+    "CREATE INDEX keys_by_owner ON keys (owner)",
+    "CREATE TABLE owners (owner TEXT PRIMARY KEY, plan TEXT NOT NULL, changed_at INTEGER NOT NULL)",
+    """CREATE TABLE counters (
+        scope TEXT NOT NULL,
+        metric TEXT NOT NULL,
+        window TEXT NOT NULL,
+        used INTEGER NOT NULL,
+        reserved INTEGER NOT NULL,
+        resets_at INTEGER NOT NULL,
+        PRIMARY KEY (scope, metric, window)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE calls (
+        id INTEGER PRIMARY KEY,
+        request_id TEXT NOT NULL UNIQUE,
+        owner TEXT NOT NULL,
+        key_id TEXT,
+        plan TEXT,
+        caller_sandbox INTEGER NOT NULL,
+        caller_strategy TEXT,
+        started_at INTEGER NOT NULL,
+        deadline_at INTEGER NOT NULL,
+        intended_model_id TEXT NOT NULL,
+        intended_provider TEXT NOT NULL,
+        category TEXT NOT NULL,
+        level INTEGER NOT NULL,
+        strategy TEXT NOT NULL,
+        confidence REAL NOT NULL,
+        classifier_tier TEXT NOT NULL,
+        estimated_input_tokens INTEGER NOT NULL,
+        reserved_nano_usd INTEGER,
+        sandbox INTEGER NOT NULL,
+        decision TEXT NOT NULL,
+        project TEXT,
+        holds TEXT,
+        status TEXT NOT NULL,
+        finished_at INTEGER,
+        model_id TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        uncached_input_tokens INTEGER,
+        cache_read_tokens INTEGER,
+        cache_write_5m_tokens INTEGER,
+        cache_write_1h_tokens INTEGER,
+        output_tokens INTEGER,
+        reasoning_tokens INTEGER,
+        usage_source TEXT,
+        cost_nano_usd INTEGER,
+        input_cost_nano_usd INTEGER,
+        price_basis TEXT,
+        gpt41_nano_usd INTEGER,
+        baseline_nano_usd INTEGER,
+        latency_ms INTEGER,
+        first_token_ms INTEGER,
+        attempts TEXT,
+        error_code TEXT,
+        finish_reason TEXT
+    )""",
+    "CREATE INDEX calls_by_owner ON calls (owner, started_at)",
+    "CREATE INDEX calls_in_flight ON calls (deadline_at) WHERE status = 'in_flight'",
+    """CREATE TABLE daily (
+        day INTEGER NOT NULL,
+        owner TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        sandbox INTEGER NOT NULL,
+        model_id TEXT NOT NULL,
+        category TEXT NOT NULL,
+        requests INTEGER NOT NULL,
+        successful INTEGER NOT NULL,
+        unpriced INTEGER NOT NULL,
+        estimated INTEGER NOT NULL,
+        input_tokens INTEGER NOT NULL,
+        output_tokens INTEGER NOT NULL,
+        cache_read_tokens INTEGER NOT NULL,
+        cost_nano_usd INTEGER NOT NULL,
+        gpt41_nano_usd INTEGER NOT NULL,
+        baseline_nano_usd INTEGER NOT NULL,
+        latency_ms INTEGER NOT NULL,
+        timed INTEGER NOT NULL,
+        PRIMARY KEY (day, owner, key_id, sandbox, model_id, category)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE feedback (
+        id INTEGER PRIMARY KEY,
+        prompt_sha256 BLOB NOT NULL,
+        predicted_category TEXT NOT NULL,
+        predicted_level INTEGER NOT NULL,
+        right_category TEXT NOT NULL,
+        right_level INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        text TEXT
+    )""",
+    "CREATE TABLE upkeep (name TEXT PRIMARY KEY, at INTEGER NOT NULL)",
+)
+
+MIGRATIONS: tuple[Step, ...] = (_INITIAL,)
+
+
+def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[Step, ...] = MIGRATIONS) -> None:
+    """Bring the file to the newest schema; an existing one is copied to `PATH.vN.backup` first.
+
+    Raises:
+        StoreUnavailable: the file is newer than this code, or another program's.
+        sqlite3.Error: it can't be read or written.
+    """
+    if _version(connection, path, len(steps)) == len(steps):
+        return
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = _version(connection, path, len(steps))
+        if 0 < version < len(steps):
+            _keep_copy(path, version)
+        for step in steps[version:]:
+            for statement in step:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(steps)}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def check_schema(connection: sqlite3.Connection, path: Path) -> None:
+    """Make sure that a file that can't be written has the newest schema.
+
+    Raises:
+        StoreUnavailable: it has not.
+    """
+    if _version(connection, path, len(MIGRATIONS)) != len(MIGRATIONS):
+        raise StoreUnavailable(
+            f"database {path} is older than this DynaRoute and can't be written to migrate it"
+        )
+
+
+def copy_database(source: sqlite3.Connection, target: Path) -> None:
+    """Write a consistent copy, readable by its owner only, which appears under its name when it is whole.
+
+    Raises:
+        FileExistsError: the target exists.
+    """
+    if target.exists():
+        raise FileExistsError(f"{target} exists; choose another name")
+    partial = target.with_name(f"{target.name}.partial")
+    partial.unlink(missing_ok=True)
+    partial.touch(mode=0o600)
+    with closing(connect(partial)) as copy:
+        source.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")
+    partial.rename(target)
+
+
+def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    application: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    if application != APPLICATION_ID and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        raise StoreUnavailable(
+            f"database {path} belongs to another program; set DYNAROUTE_DATABASE to a path of its own"
+        )
+    if version > newest:
+        raise StoreUnavailable(
+            f"database {path} has schema {version}, this DynaRoute knows {newest}: a newer version wrote it;"
+            " upgrade with `pip install -U dynaroute-mcp`, or set DYNAROUTE_DATABASE to another path"
+        )
+    return version
+
+
+def _keep_copy(path: Path, version: int) -> None:
+    target = path.with_name(f"{path.name}.v{version}.backup")
+    if target.exists():
+        return
+    with closing(connect(path, "ro")) as source:
+        copy_database(source, target)

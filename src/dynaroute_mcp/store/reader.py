@@ -1,0 +1,71 @@
+"""Reading beside the writer: a few connections, each used by one thread at a time."""
+
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+from anyio import to_thread
+
+from dynaroute_mcp.errors import StoreUnavailable
+from dynaroute_mcp.store.driver import Params, corrupt
+from dynaroute_mcp.store.link import Link, open_for_reading
+from dynaroute_mcp.store.rows import Row
+
+READERS = 4
+"""Queries that run at once; a long report must not keep a key from being looked up."""
+
+_T = TypeVar("_T")
+
+
+class Reader:
+    """Queries against the committed state."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._idle: deque[Link] = deque()
+        self._threads = anyio.CapacityLimiter(READERS)
+        self._closed = False
+
+    async def rows(self, query: str, params: Params, read: Callable[[Row], _T]) -> list[_T]:
+        """Run one query and turn its rows into values, off the event loop.
+
+        Raises:
+            StoreCorrupt: the file is damaged, or holds what we never write.
+            StoreUnavailable: it can't be read.
+        """
+        return await self.use(lambda connection: [read(row) for row in connection.execute(query, params)])
+
+    async def use(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Run a function on a reading connection, off the event loop; raises as `rows`."""
+        return await to_thread.run_sync(partial(self._use, work), limiter=self._threads)
+
+    async def close(self) -> None:
+        """Close the connections; a query that comes later fails."""
+        self._closed = True
+        await to_thread.run_sync(self._close_idle, limiter=self._threads)
+
+    def _use(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        if self._closed:
+            raise StoreUnavailable("the database is being closed")
+        try:
+            link = self._idle.pop()
+        except IndexError:
+            link = Link(self._path, open_for_reading)
+        try:
+            with link.use() as connection:
+                found = work(connection)
+        except (ValueError, TypeError) as error:
+            raise corrupt(self._path, f"a row that can't be read: {error}") from error
+        finally:
+            self._idle.append(link)
+            if self._closed:
+                self._close_idle()
+        return found
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().close()

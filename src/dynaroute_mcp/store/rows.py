@@ -1,0 +1,302 @@
+"""Values to rows and back. Money is integer nano-dollars, time is integer microseconds since 1970 UTC.
+
+Figures are clamped to what no honest call reaches, so that sums over many rows stay inside 64 bits.
+"""
+
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+from dynaroute_mcp.store.base import CallRow, FeedbackRow, KeyRow
+from dynaroute_mcp.taxonomy import Category, Level, Strategy
+from dynaroute_mcp.types import Attempt, Caller, Cost, Intent, Outcome, Usage
+
+Row = tuple[Any, ...]
+"""A row as SQLite gives it; its columns are those of the tuple of names beside each reader."""
+
+MAX_AMOUNT = 10**15
+"""Tokens, or nano-dollars (a million dollars), of one row or counter."""
+NANO = Decimal(10) ** 9
+
+KEY_COLUMNS = (
+    "key_id, digest, first8, last4, owner, plan, created_at, strategy, sandbox, expires_at, revoked_at,"
+    " last_used_at, total_requests"
+)
+INTENT_COLUMNS = (
+    "request_id, owner, key_id, plan, caller_sandbox, caller_strategy, started_at, deadline_at,"
+    " intended_model_id, intended_provider, category, level, strategy, confidence, classifier_tier,"
+    " estimated_input_tokens, reserved_nano_usd, sandbox, decision, project"
+)
+OUTCOME_COLUMNS = (
+    "finished_at, status, model_id, provider, uncached_input_tokens, cache_read_tokens,"
+    " cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, usage_source,"
+    " cost_nano_usd, input_cost_nano_usd, price_basis, gpt41_nano_usd, baseline_nano_usd, latency_ms,"
+    " first_token_ms, attempts, error_code, finish_reason"
+)
+FEEDBACK_COLUMNS = "prompt_sha256, predicted_category, predicted_level, right_category, right_level, at, text"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_INTENT_WIDTH = INTENT_COLUMNS.count(",") + 1
+
+
+def to_micros(at: datetime) -> int:
+    """Count microseconds since 1970 UTC, exactly."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """Undo `to_micros`."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def to_nano(usd: Decimal) -> int:
+    """Round dollars to nano-dollars, half to even, clamped to a million dollars either way."""
+    limit = MAX_AMOUNT / NANO
+    return int((max(-limit, min(limit, usd)) * NANO).to_integral_value(ROUND_HALF_EVEN))
+
+
+def from_nano(nano: int) -> Decimal:
+    """Turn nano-dollars into dollars, exactly."""
+    return Decimal(nano).scaleb(-9)
+
+
+def amount(value: int) -> int:
+    """Clamp a count to [0, MAX_AMOUNT]."""
+    return max(0, min(MAX_AMOUNT, value))
+
+
+def text(value: str) -> str:
+    """Make any text storable: half of a surrogate pair, which UTF-8 can't hold, is written as an escape."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def key_values(row: KeyRow) -> Row:
+    """Lay a key out in the order of `KEY_COLUMNS`."""
+    return (
+        row.key_id,
+        row.digest,
+        row.first8,
+        row.last4,
+        text(row.owner),
+        row.plan,
+        to_micros(row.created_at),
+        row.strategy,
+        row.sandbox,
+        _micros(row.expires_at),
+        _micros(row.revoked_at),
+        _micros(row.last_used_at),
+        amount(row.total_requests),
+    )
+
+
+def read_key(row: Row) -> KeyRow:
+    """Read a row of `KEY_COLUMNS`."""
+    key_id, digest, first8, last4, owner, plan, created, strategy, sandbox, expires, revoked, used, total = (
+        row
+    )
+    return KeyRow(
+        key_id=key_id,
+        digest=digest,
+        first8=first8,
+        last4=last4,
+        owner=owner,
+        plan=plan,
+        created_at=from_micros(created),
+        strategy=strategy,
+        sandbox=bool(sandbox),
+        expires_at=_time(expires),
+        revoked_at=_time(revoked),
+        last_used_at=_time(used),
+        total_requests=total,
+    )
+
+
+def intent_values(intent: Intent) -> Row:
+    """Lay an intent out in the order of `INTENT_COLUMNS`."""
+    caller = intent.caller
+    return (
+        intent.request_id,
+        text(caller.owner),
+        caller.key_id,
+        caller.plan,
+        caller.sandbox,
+        caller.strategy,
+        to_micros(intent.started_at),
+        to_micros(intent.deadline_at),
+        intent.model_id,
+        intent.provider,
+        intent.category,
+        intent.level,
+        intent.strategy,
+        intent.confidence,
+        intent.classifier_tier,
+        amount(intent.input_tokens),
+        _nano(intent.reserved_usd),
+        intent.sandbox,
+        text(intent.decision),
+        None if intent.project is None else text(intent.project),
+    )
+
+
+def outcome_values(outcome: Outcome) -> Row:
+    """Lay an outcome out in the order of `OUTCOME_COLUMNS`; its cost is rounded once, as a whole."""
+    usage, cost = outcome.usage, outcome.cost
+    return (
+        to_micros(outcome.finished_at),
+        outcome.status,
+        outcome.model_id,
+        outcome.provider,
+        amount(usage.uncached_input_tokens),
+        amount(usage.cache_read_tokens),
+        amount(usage.cache_write_5m_tokens),
+        amount(usage.cache_write_1h_tokens),
+        amount(usage.output_tokens),
+        amount(usage.reasoning_tokens),
+        usage.source,
+        None if cost is None else to_nano(cost.total_usd),
+        None if cost is None else to_nano(cost.input_usd),
+        None if cost is None else cost.basis,
+        to_nano(outcome.gpt41_usd),
+        to_nano(outcome.baseline_usd),
+        amount(outcome.latency_ms),
+        None if outcome.first_token_ms is None else amount(outcome.first_token_ms),
+        _attempts_text(outcome.attempts),
+        outcome.error_code,
+        outcome.finish_reason,
+    )
+
+
+def read_call(row: Row) -> CallRow:
+    """Read a row of `INTENT_COLUMNS` and then `OUTCOME_COLUMNS`."""
+    intent, outcome = row[:_INTENT_WIDTH], row[_INTENT_WIDTH:]
+    finished_at, status, *_ = outcome
+    return CallRow(
+        intent=_read_intent(intent),
+        outcome=None if finished_at is None else _read_outcome(intent[0], outcome),
+        status=status,
+    )
+
+
+def feedback_values(row: FeedbackRow) -> Row:
+    """Lay a correction out in the order of `FEEDBACK_COLUMNS`."""
+    return (
+        row.prompt_sha256,
+        row.predicted_category,
+        row.predicted_level,
+        row.right_category,
+        row.right_level,
+        to_micros(row.at),
+        None if row.text is None else text(row.text),
+    )
+
+
+def read_feedback(row: Row) -> FeedbackRow:
+    """Read a row of `FEEDBACK_COLUMNS`."""
+    digest, predicted_category, predicted_level, right_category, right_level, at, prompt = row
+    return FeedbackRow(
+        prompt_sha256=digest,
+        predicted_category=Category(predicted_category),
+        predicted_level=Level(predicted_level),
+        right_category=Category(right_category),
+        right_level=Level(right_level),
+        at=from_micros(at),
+        text=prompt,
+    )
+
+
+def _read_intent(row: Row) -> Intent:
+    request_id, owner, key_id, plan, caller_sandbox, caller_strategy, started, deadline, *rest = row
+    model_id, provider, category, level, strategy, confidence, tier, tokens, reserved, *last = rest
+    sandbox, decision, project = last
+    return Intent(
+        request_id=request_id,
+        caller=Caller(
+            owner=owner,
+            key_id=key_id,
+            plan=plan,
+            sandbox=bool(caller_sandbox),
+            strategy=None if caller_strategy is None else Strategy(caller_strategy),
+        ),
+        started_at=from_micros(started),
+        deadline_at=from_micros(deadline),
+        model_id=model_id,
+        provider=provider,
+        category=Category(category),
+        level=Level(level),
+        strategy=Strategy(strategy),
+        confidence=confidence,
+        classifier_tier=tier,
+        input_tokens=tokens,
+        reserved_usd=None if reserved is None else from_nano(reserved),
+        sandbox=bool(sandbox),
+        decision=decision,
+        project=project,
+    )
+
+
+def _read_outcome(request_id: str, row: Row) -> Outcome:
+    finished_at, status, model_id, provider, uncached, cache_read, write_5m, write_1h, *rest = row
+    output, reasoning, source, cost, input_cost, basis, gpt41, baseline, latency, *last = rest
+    first_token, attempts, error_code, finish_reason = last
+    return Outcome(
+        request_id=request_id,
+        finished_at=from_micros(finished_at),
+        status=status,
+        model_id=model_id,
+        provider=provider,
+        usage=Usage(
+            uncached_input_tokens=uncached,
+            cache_read_tokens=cache_read,
+            cache_write_5m_tokens=write_5m,
+            cache_write_1h_tokens=write_1h,
+            output_tokens=output,
+            reasoning_tokens=reasoning,
+            source=source,
+        ),
+        cost=None if cost is None else _read_cost(cost, input_cost, basis),
+        gpt41_usd=from_nano(gpt41),
+        baseline_usd=from_nano(baseline),
+        latency_ms=latency,
+        first_token_ms=first_token,
+        attempts=_read_attempts(attempts),
+        error_code=error_code,
+        finish_reason=finish_reason,
+    )
+
+
+def _read_cost(total: int, for_input: int, basis: str) -> Cost:
+    return Cost(input_usd=from_nano(for_input), output_usd=from_nano(total - for_input), basis=basis)
+
+
+def _attempts_text(attempts: tuple[Attempt, ...]) -> str:
+    return json.dumps(
+        [[a.model_id, a.provider, a.outcome, a.status, amount(a.latency_ms), a.message] for a in attempts]
+    )
+
+
+def _read_attempts(packed: str) -> tuple[Attempt, ...]:
+    return tuple(
+        Attempt(
+            model_id=model_id,
+            provider=provider,
+            outcome=outcome,
+            status=status,
+            latency_ms=latency_ms,
+            message=message,
+        )
+        for model_id, provider, outcome, status, latency_ms, message in json.loads(packed)
+    )
+
+
+def _micros(at: datetime | None) -> int | None:
+    return None if at is None else to_micros(at)
+
+
+def _time(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)
+
+
+def _nano(usd: Decimal | None) -> int | None:
+    return None if usd is None else to_nano(usd)

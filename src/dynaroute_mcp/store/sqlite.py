@@ -1,0 +1,176 @@
+# ruff: noqa: S608  # queries are built from constants; every value is a parameter
+"""The store on SQLite: one file that several processes share.
+
+Writing goes through the group commit of `writer.py`; reading has connections of its own and sees every commit
+that was acknowledged. Nothing is opened before it is needed and nothing here fails at start: a database that
+can't be used is said to be so by each call, and tried again by the next.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, TypeVar
+
+import anyio
+
+from dynaroute_mcp.store import work
+from dynaroute_mcp.store.base import CallFilter, CallRow, CounterRow, FeedbackRow, Hold, KeyRow, Totals
+from dynaroute_mcp.store.driver import Params
+from dynaroute_mcp.store.reader import Reader
+from dynaroute_mcp.store.rows import (
+    FEEDBACK_COLUMNS,
+    INTENT_COLUMNS,
+    KEY_COLUMNS,
+    OUTCOME_COLUMNS,
+    Row,
+    read_call,
+    read_feedback,
+    read_key,
+    text,
+)
+from dynaroute_mcp.store.totals import read_totals, totals_query, where_calls
+from dynaroute_mcp.store.writer import Writer
+from dynaroute_mcp.types import Intent, Outcome
+
+_PAGE = 500
+"""Calls read at once; no read stays open between pages, since that would keep the log from being moved."""
+_CALL_COLUMNS = f"{INTENT_COLUMNS}, {OUTCOME_COLUMNS}"
+_T = TypeVar("_T")
+
+
+def open_store(path: Path) -> "SqliteStore":
+    """Make a store for `async with`; neither entering nor leaving it fails because of the database."""
+    return SqliteStore(path)
+
+
+class SqliteStore:
+    """`Store` on one SQLite file. Use it inside `async with`: its writer runs as long as that."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.expanduser()
+        self._writer = Writer(self.path)
+        self._reader = Reader(self.path)
+        self._running = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Start the writer."""
+        tasks = await self._running.enter_async_context(anyio.create_task_group())
+        tasks.start_soon(self._writer.run)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        """Write what is left, then close every connection."""
+        self._writer.close()
+        with anyio.CancelScope(shield=True):
+            await self._reader.close()
+        return await self._running.__aexit__(kind, error, trace)
+
+    async def add_key(self, row: KeyRow) -> None:
+        """Store a new key."""
+        await self._writer.submit(partial(work.add_key, row=row))
+
+    async def find_key(self, digest: bytes) -> KeyRow | None:
+        """Look a key up by its SHA-256."""
+        return await self._one(work.FIND_KEY, (digest,), read_key)
+
+    async def revoke_key(self, digest: bytes, at: datetime) -> KeyRow | None:
+        """Revoke a key; return it as it was before."""
+        return await self._writer.submit(partial(work.revoke_key, digest=digest, at=at))
+
+    async def list_keys(self, owner: str | None) -> Sequence[KeyRow]:
+        """List keys, oldest first."""
+        return await self._reader.rows(
+            f"SELECT {KEY_COLUMNS} FROM keys WHERE ?1 IS NULL OR owner = ?1 ORDER BY id",
+            (None if owner is None else text(owner),),
+            read_key,
+        )
+
+    async def find_plan(self, owner: str) -> str | None:
+        """Tell an owner's plan."""
+        return await self._one(
+            "SELECT plan FROM owners WHERE owner = ?", (text(owner),), lambda row: str(row[0])
+        )
+
+    async def set_plan(self, owner: str, plan: str, at: datetime) -> None:
+        """Give an owner and their keys a plan."""
+        await self._writer.submit(partial(work.set_plan, owner=owner, plan=plan, at=at))
+
+    async def begin(self, intent: Intent, holds: Sequence[Hold]) -> None:
+        """Write an intent and take its holds."""
+        await self._writer.submit(partial(work.begin, intent=intent, holds=holds))
+
+    async def settle(self, outcome: Outcome, charged_nano_usd: int | None) -> None:
+        """Complete an intent."""
+        await self._writer.submit(partial(work.settle, outcome=outcome, charged_nano_usd=charged_nano_usd))
+
+    async def counters(self, scopes: Sequence[str]) -> Sequence[CounterRow]:
+        """Read all counters of these scopes."""
+        marks = ", ".join("?" for _ in scopes)
+        return await self._reader.rows(
+            f"SELECT scope, metric, window, used, reserved FROM counters WHERE scope IN ({marks})",
+            tuple(text(scope) for scope in scopes),
+            _read_counter,
+        )
+
+    async def find_call(self, request_id: str) -> CallRow | None:
+        """Read one call."""
+        query = f"SELECT {_CALL_COLUMNS} FROM calls WHERE request_id = ?"
+        return await self._one(query, (text(request_id),), read_call)
+
+    async def calls(self, which: CallFilter, *, limit: int | None = None) -> AsyncIterator[CallRow]:
+        """Read calls, newest first, page by page."""
+        where, params = where_calls(which)
+        query = f"SELECT id, {_CALL_COLUMNS} FROM calls WHERE {where} AND id < ? ORDER BY id DESC LIMIT ?"
+        before, left = 2**63 - 1, 2**63 - 1 if limit is None else limit
+        while left > 0:
+            page = await self._reader.rows(query, (*params, before, min(left, _PAGE)), _read_numbered)
+            for _, row in page:
+                yield row
+            if len(page) < _PAGE:
+                return
+            before, left = page[-1][0], left - len(page)
+
+    async def totals(
+        self, which: CallFilter, *, by: Literal["all", "model", "category", "day"]
+    ) -> Sequence[Totals]:
+        """Sum calls."""
+        query, params = totals_query(which, by)
+        return read_totals(await self._reader.rows(query, params, _keep), by)
+
+    async def mark_lost(self, before: datetime) -> int:
+        """Give up intents whose deadline is before this time, slice by slice."""
+        lost = 0
+        while (found := await self._writer.submit(partial(work.mark_lost, before=before))) > 0:
+            lost += found
+        return lost
+
+    async def add_feedback(self, row: FeedbackRow) -> None:
+        """Store a correction."""
+        await self._writer.submit(partial(work.add_feedback, row=row))
+
+    async def list_feedback(self, *, limit: int | None = None) -> Sequence[FeedbackRow]:
+        """List corrections, newest first."""
+        query = f"SELECT {FEEDBACK_COLUMNS} FROM feedback ORDER BY id DESC LIMIT ?"
+        return await self._reader.rows(query, (-1 if limit is None else limit,), read_feedback)
+
+    async def _one(self, query: str, params: Params, read: Callable[[Row], _T]) -> _T | None:
+        found = await self._reader.rows(query, params, read)
+        return found[0] if found else None
+
+
+def _keep(row: Row) -> Row:
+    return row
+
+
+def _read_numbered(row: Row) -> tuple[int, CallRow]:
+    return row[0], read_call(row[1:])
+
+
+def _read_counter(row: Row) -> CounterRow:
+    scope, metric, window, used, reserved = row
+    return CounterRow(scope=scope, metric=metric, window=window, used=used, reserved=reserved)

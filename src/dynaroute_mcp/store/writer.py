@@ -1,0 +1,145 @@
+"""Group commit: what all tasks of a process want written, in as few durable transactions as possible.
+
+While one batch is on its way to the disk the next one gathers; each caller gets the result or the error of its
+own job, after the commit. One thread writes, and it holds the database's lock only while SQLite works.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import anyio
+from anyio import to_thread
+
+from dynaroute_mcp.errors import DynarouteError, StoreUnavailable
+from dynaroute_mcp.store.checkpoint import Checkpointer
+from dynaroute_mcp.store.ledger import Ledger
+from dynaroute_mcp.store.link import Link, open_for_writing
+
+MAX_BATCH = 256
+"""Jobs in one transaction; bounds how long the lock is held."""
+MAX_WAITING = 4096
+"""Jobs that wait in memory; a caller beyond that waits before it may join."""
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What a job works on."""
+
+    connection: sqlite3.Connection
+    ledger: Ledger
+
+
+Work = Callable[[Transaction], _T]
+"""A job: it decides first and writes then, so that one that raises has changed nothing."""
+
+
+@dataclass(slots=True)
+class _Job(Generic[_T]):
+    work: Work[_T]
+    result: _T | None = None
+    error: Exception | None = None
+
+    def run(self, transaction: Transaction) -> None:
+        try:
+            self.result = self.work(transaction)
+        except (DynarouteError, ValueError, TypeError) as error:
+            self.error = error
+
+
+@dataclass(slots=True)
+class _Batch:
+    jobs: list[_Job[object]] = field(default_factory=list)
+    done: anyio.Event = field(default_factory=anyio.Event)
+
+
+class Writer:
+    """The only writer of its process. `run` must be running for `submit` to return."""
+
+    def __init__(self, path: Path) -> None:
+        self._link = Link(path, open_for_writing)
+        self._checkpointer = Checkpointer(path)
+        self._room = anyio.Semaphore(MAX_WAITING, fast_acquire=True)
+        self._thread = anyio.CapacityLimiter(1)
+        self._gathering = _Batch()
+        self._full: list[_Batch] = []
+        self._wake = anyio.Event()
+        self._closing = False
+
+    async def submit(self, work: Work[_T]) -> _T:
+        """Have a job done; it is committed durably when this returns.
+
+        A cancelled caller still waits for its job, so that nobody is left in doubt whether it was done.
+
+        Raises:
+            StoreUnavailable: the batch could not be written, and none of it was.
+            DynarouteError: the job's own error; only this job was left out.
+        """
+        async with self._room:
+            if self._closing:
+                raise StoreUnavailable("the database is being closed; this was not recorded")
+            job = _Job(work)
+            batch = self._join(job)
+            with anyio.CancelScope(shield=True):
+                await batch.done.wait()
+        if job.error is not None:
+            raise job.error
+        return job.result  # type: ignore[return-value]  # set by a job without error
+
+    async def run(self) -> None:
+        """Write batches until `close`, and then what is left."""
+        with anyio.CancelScope(shield=True):
+            while not self._closing or self._gathering.jobs or self._full:
+                await self._wake.wait()
+                await self._write_waiting()
+            await to_thread.run_sync(self._link.close, limiter=self._thread)
+
+    def close(self) -> None:
+        """Take no more jobs; `run` ends when the last is written."""
+        self._closing = True
+        self._wake.set()
+
+    def _join(self, job: _Job[_T]) -> _Batch:
+        if len(self._gathering.jobs) >= MAX_BATCH:
+            self._full.append(self._gathering)
+            self._gathering = _Batch()
+        self._gathering.jobs.append(job)  # type: ignore[arg-type]  # a batch holds jobs of every kind
+        self._wake.set()
+        return self._gathering
+
+    async def _write_waiting(self) -> None:
+        batch = self._full.pop(0) if self._full else self._gathering
+        if batch is self._gathering:
+            self._gathering = _Batch()
+            if not self._closing:
+                self._wake = anyio.Event()
+        if batch.jobs:
+            await to_thread.run_sync(self._write, batch.jobs, limiter=self._thread)
+            batch.done.set()
+
+    def _write(self, jobs: list[_Job[object]]) -> None:
+        try:
+            with self._link.use() as connection:
+                _commit(connection, jobs)
+                self._link.verify()
+        except StoreUnavailable as error:
+            _log.warning("batch not written", extra={"jobs": len(jobs), "reason": str(error)})
+            for job in jobs:
+                job.error = type(error)(str(error))
+        else:
+            self._checkpointer.after_commit(self._link)
+
+
+def _commit(connection: sqlite3.Connection, jobs: list[_Job[object]]) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    transaction = Transaction(connection, Ledger(connection))
+    for job in jobs:
+        job.run(transaction)
+    transaction.ledger.write()
+    connection.execute("COMMIT")
