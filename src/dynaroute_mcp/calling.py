@@ -76,7 +76,7 @@ class Calling:
         self,
         *,
         catalog: Callable[[], Catalog],
-        endpoints: Mapping[str, Endpoint],
+        endpoints: Callable[[], Mapping[str, Endpoint]],
         dialects: Mapping[str, Dialect],
         health: Health,
         settings: CallSettings,
@@ -86,7 +86,7 @@ class Calling:
 
         Args:
             catalog: the catalog of the moment: discovered models come and go.
-            endpoints: by provider id.
+            endpoints: those of the moment, by provider id.
             dialects: by name of the dialect.
             health: shared by all requests of this process.
             settings: attempts, back-off and clocks.
@@ -212,7 +212,7 @@ class Calling:
             )
         settings = self._settings
         return Call(
-            endpoint=self._endpoints[candidate.provider],
+            endpoint=self._endpoints()[candidate.provider],
             model=self._catalog().get_model(candidate.model_id),
             request=trail.request,
             max_output_tokens=candidate.max_output_tokens,

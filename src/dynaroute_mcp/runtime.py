@@ -1,20 +1,23 @@
 """The composition root: from settings to a running core.
 
 Clock, chance and environment enter here and travel on as arguments. Everything that is opened is opened here and
-closed in reverse; what is heavy (catalog, weights, HTTP client) is made on first use or in the background.
+closed in reverse. Opening asks nobody: the database file, local servers and providers are first touched by a call.
 """
 
 import logging
 import os
 import random
+import re
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+import anyio.to_thread
 
 from dynaroute_mcp.accounts import LOCAL, Accounts
 from dynaroute_mcp.availability import SANDBOX, Availability
@@ -24,16 +27,28 @@ from dynaroute_mcp.catalog import Catalog, load_catalog
 from dynaroute_mcp.classifier.model import load_classifier
 from dynaroute_mcp.health import Health
 from dynaroute_mcp.providers.base import Endpoint
-from dynaroute_mcp.providers.discovery import discover
+from dynaroute_mcp.providers.discovery import Discovered, discover
 from dynaroute_mcp.providers.registry import dialects
-from dynaroute_mcp.providers.wire import open_wire
+from dynaroute_mcp.providers.wire import Wire
 from dynaroute_mcp.reports import Reports
 from dynaroute_mcp.router import Lane, Router
-from dynaroute_mcp.settings import Settings, read_settings
+from dynaroute_mcp.settings import HOME, Settings, read_settings
 from dynaroute_mcp.store.base import Store
 from dynaroute_mcp.store.sqlite import open_store
 from dynaroute_mcp.tokens import estimate_tokens
 from dynaroute_mcp.types import Ambient, Caller
+
+AMBIENT = Ambient(
+    clock=lambda: datetime.now(UTC),  # noqa: TID251 -- the one place where the wall clock enters
+    monotonic=time.monotonic,
+    uniform=random.uniform,
+    randbelow=secrets.randbelow,
+)
+
+_SECRET = re.compile(
+    r"(?:sk|pk|xai|gsk|key)-[\w-]{8,}|AIza[\w-]{10,}|dr_(?:test_)?[0-9A-Za-z]{20,}"
+    r"|(?i:bearer)\s+[\w.~+/-]{8,}|(?<=[?&]key=)[^&\s]+"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,3 +70,98 @@ class Core:
         """
         key = self.settings.api_key
         return LOCAL if key is None else await self.accounts.caller_for(key.get_secret_value())
+
+
+def load_settings(config: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings of this process.
+
+    Raises:
+        ConfigurationInvalid: names the file and the field.
+    """
+    return read_settings(environ, config)
+
+
+@asynccontextmanager
+async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIterator[Core]:
+    """Open a core for the life of a process.
+
+    Raises:
+        ConfigurationInvalid: the catalog or its overlay is wrong; names file and field.
+    """
+    overlay = settings.catalog_overlay or _if_file(HOME / "catalog.yaml")
+    catalog = await anyio.to_thread.run_sync(load_catalog, None, overlay)
+    classifier = await anyio.to_thread.run_sync(load_classifier)
+    async with open_store(settings.database) as store, Wire.open(now=ambient.clock) as wire:
+
+        async def look_around() -> Sequence[Discovered]:
+            return await discover(wire)
+
+        availability = Availability(catalog, settings, look_around if settings.discover_local else None)
+        spoken = dialects(wire, estimate_tokens)
+        breaker = settings.breaker
+
+        def lane(endpoints: Callable[[], Mapping[str, Endpoint]]) -> Lane:
+            health = Health(breaker)
+            calling = Calling(
+                catalog=lambda: availability.catalog,
+                endpoints=endpoints,
+                dialects=spoken,
+                health=health,
+                settings=settings.calls,
+                ambient=ambient,
+            )
+            return Lane(calling=calling, health=health)
+
+        stand_ins = _stand_ins(catalog)
+        books = Books(store, availability, settings, ambient)
+        router = Router(
+            classifier=classifier,
+            availability=availability,
+            books=books,
+            real=lane(lambda: availability.endpoints),
+            sandbox=lane(lambda: stand_ins),
+            settings=settings,
+            ambient=ambient,
+        )
+        yield Core(
+            router=router,
+            accounts=Accounts(store, catalog, ambient),
+            reports=Reports(store, availability, ambient),
+            availability=availability,
+            settings=settings,
+            store=store,
+        )
+
+
+def configure_logging(level: int = logging.WARNING) -> None:
+    """Send logs to stderr, without secrets. Called before an MCP server is built, whose own set-up then does nothing."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s %(message)s%(facts)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # at INFO it logs whole addresses
+
+
+class _Redacting(logging.Formatter):
+    """Adds the facts of `extra` and takes out whatever looks like a key, tracebacks included."""
+
+    _own = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "facts"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = {name: value for name, value in vars(record).items() if name not in self._own}
+        record.facts = "".join(f" {name}={value}" for name, value in facts.items())
+        return _SECRET.sub("[redacted]", super().format(record))
+
+
+def _stand_ins(catalog: Catalog) -> dict[str, Endpoint]:
+    """Put the sandbox in the place of every provider: its prices and models, nobody called."""
+    sandbox = catalog.providers[SANDBOX]
+    return {
+        provider_id: Endpoint(
+            provider=provider.model_copy(update={"dialect": sandbox.dialect}), base_url=sandbox.base_url
+        )
+        for provider_id, provider in catalog.providers.items()
+    }
+
+
+def _if_file(path: Path) -> Path | None:
+    return path if path.is_file() else None
