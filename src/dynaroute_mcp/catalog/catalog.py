@@ -1,0 +1,153 @@
+"""The whole catalog as one frozen value, and the look-ups on it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+
+from dynaroute_mcp.catalog.names import nearest, normalise, resolve
+from dynaroute_mcp.catalog.schema import Baseline, Calendar, Ladder, Model, Plan, Price, Provider, Skill
+from dynaroute_mcp.errors import ConfigurationInvalid, UnknownName
+from dynaroute_mcp.taxonomy import Category
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """Models, providers, prices and rules. It knows no keys, no health and no clock."""
+
+    by_id: Mapping[str, Model]
+    """Models by canonical id, retired ones included."""
+    providers: Mapping[str, Provider]
+    prices: Mapping[str, tuple[Price, ...]]
+    """By model id, oldest first."""
+    calendars: Mapping[str, Calendar]
+    baselines: Mapping[str, Baseline]
+    plans: Mapping[str, Plan]
+    weights: Mapping[Category, Mapping[Skill, float]]
+    """Which skills a category asks for; each category's weights sum to 1."""
+    ladder: Ladder
+    digest: str
+    """Hash of the files behind it; stands in every price basis."""
+    names: Mapping[str, str]
+    """Every normalised name of a model to its id."""
+    provider_names: Mapping[str, str]
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """All models, retired ones included."""
+        return tuple(self.by_id.values())
+
+    def find_model(self, name: str) -> Model | None:
+        """Look a model up by any of its names."""
+        found = resolve(name, self.names)
+        return self.by_id[found] if found else None
+
+    def get_model(self, name: str) -> Model:
+        """Look a model up by any of its names.
+
+        Raises:
+            UnknownName: there is none; the error carries the nearest three ids.
+        """
+        model = self.find_model(name)
+        if model is None:
+            raise UnknownName("model", name, nearest(name, self.names))
+        return model
+
+    def find_provider(self, name: str) -> Provider | None:
+        """Look a provider up by its id or what other tools call it."""
+        found = self.provider_names.get(normalise(name))
+        return self.providers[found] if found else None
+
+    def find_baseline(self, name: str) -> Baseline | None:
+        """Look a frozen baseline up by its id, its name or an alias."""
+        key = normalise(name)
+        for row in self.baselines.values():
+            if key in {normalise(known) for known in (row.id, row.name, *row.aliases)}:
+                return row
+        return None
+
+    def get_plan(self, name: str) -> Plan:
+        """Look a plan up by its id.
+
+        Raises:
+            UnknownName: there is no such plan.
+        """
+        plan = self.plans.get(name.casefold())
+        if plan is None:
+            raise UnknownName("plan", name, tuple(self.plans))
+        return plan
+
+    def find_price(self, model_id: str, at: datetime) -> Price | None:
+        """The price row in force at an instant; `None` when the model has no known price then."""
+        day = at.astimezone(UTC).date()
+        rows = self.prices.get(model_id, ())
+        return next((row for row in reversed(rows) if row.valid_from <= day), None)
+
+    def quality(self, model: Model, category: Category) -> float | None:
+        """Fitness for a category in [0, 1]: its skills' ratings by weight; `None` for an unrated model.
+
+        A skill that no board rates is taken at the model's overall text rating.
+        """
+        overall = model.quality.get("text")
+        if overall is None:
+            return None
+        weights = self.weights[category].items()
+        return sum(weight * model.quality.get(skill, overall).value for skill, weight in weights)
+
+    @property
+    def checked_on(self) -> date | None:
+        """The day of the newest check of a price; old prices deserve a warning."""
+        return max((row.checked for rows in self.prices.values() for row in rows), default=None)
+
+    def with_models(self, providers: Iterable[Provider], models: Iterable[Model]) -> "Catalog":
+        """Add what was found on this machine; an id that exists is replaced.
+
+        Raises:
+            ConfigurationInvalid: two models answer to one name, or a model's provider is unknown.
+        """
+        all_providers = {**self.providers, **{row.id: row for row in providers}}
+        all_models = {**self.by_id, **{row.id: row for row in models}}
+        return replace(
+            self,
+            providers=all_providers,
+            by_id=all_models,
+            names=index_models(all_models.values(), all_providers),
+            provider_names=index_providers(all_providers.values()),
+        )
+
+
+def index_providers(providers: Iterable[Provider]) -> dict[str, str]:
+    """Every normalised name of a provider to its id.
+
+    Raises:
+        ConfigurationInvalid: two providers answer to one name.
+    """
+    index: dict[str, str] = {}
+    for row in providers:
+        for name in (row.id, row.prefix or row.id, row.name, *row.aliases):
+            _enter(index, normalise(name), row.id, "provider")
+    return index
+
+
+def index_models(models: Iterable[Model], providers: Mapping[str, Provider]) -> dict[str, str]:
+    """Every normalised name of a model to its id: alone, and behind each name of its provider.
+
+    Raises:
+        ConfigurationInvalid: two models answer to one name, or a model's provider is unknown.
+    """
+    index: dict[str, str] = {}
+    for row in models:
+        provider = providers.get(row.provider)
+        if provider is None:
+            raise ConfigurationInvalid(f"model {row.id!r}: unknown provider {row.provider!r}")
+        names = (row.wire_id, row.name, *row.aliases)
+        prefixes = {provider.id, provider.prefix or provider.id, *provider.aliases}
+        for name in (row.id, *names, *(f"{prefix}/{name}" for prefix in prefixes for name in names)):
+            _enter(index, normalise(name), row.id, "model")
+    return index
+
+
+def _enter(index: dict[str, str], key: str, target: str, kind: str) -> None:
+    if index.setdefault(key, target) != target:
+        raise ConfigurationInvalid(
+            f"{kind} {target!r}: the name {key!r} already belongs to {index[key]!r}; names must differ"
+        )

@@ -1,0 +1,239 @@
+"""The rows of the catalog files: what a model, a provider, a price, a plan and a rule of the ladder are.
+
+Every row is frozen, knows no unknown field and bounds every text and number, because a user's overlay is
+validated by the same classes. Prices are dollars per million tokens.
+"""
+
+from collections.abc import Mapping
+from datetime import date, time
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from dynaroute_mcp.taxonomy import Category, Level, Strategy
+from dynaroute_mcp.types import Effort
+
+Dialect = Literal["openai", "anthropic", "gemini", "sandbox"]
+Capability = Literal["tools", "vision", "pdf", "json_mode", "json_schema", "reasoning"]
+Skill = Literal["text", "hard", "expert", "instructions", "coding", "math", "creative", "longer"]
+Status = Literal["active", "deprecated", "retired"]
+"""`deprecated` still answers but has a date of retirement; `retired` is kept for pricing and never routed."""
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be printable text on one line")
+    return text
+
+
+Name = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(_printable)]
+Note = Annotated[str, Field(max_length=500), AfterValidator(_printable)]
+Dollars = Annotated[Decimal, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Tokens = Annotated[int, Field(gt=0, le=1_000_000_000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Row(BaseModel):
+    """A row of a catalog file: unknown fields are errors, and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Provider(Row):
+    """A service that answers in one of the known dialects."""
+
+    id: Name
+    name: Name
+    dialect: Dialect
+    base_url: Name
+    """Up to and without the dialect's own path: `https://api.openai.com/v1`."""
+    prefix: Name | None = None
+    """What stands before the wire id in a model's id, LiteLLM's way; `None` is the provider's own id."""
+    aliases: tuple[Name, ...] = ()
+    """What other tools call it: as good as its id wherever a name is asked for."""
+    key_env: tuple[Name, ...] = ()
+    """Environment variables that may hold the key; the first one that is set counts."""
+    base_url_env: Name | None = None
+    keyless: bool = False
+    """True for servers on loopback that take no key, and for the sandbox."""
+    usage_in_stream: bool = True
+    """The OpenAI dialect's `stream_options.include_usage` is understood."""
+    models_path: str = "/models"
+    """Where it lists its models, below `base_url`."""
+    source: Note
+
+
+class Constraints(Row):
+    """What this model does not take, or takes only in its own way. Flags, never patterns over names."""
+
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    sampling: bool = True
+    """Takes `temperature`, `top_p` and `top_k` at all."""
+    efforts: tuple[Effort, ...] = ()
+    """Reasoning efforts that it takes; empty when effort cannot be set."""
+    thinking: Literal["none", "effort", "budget", "adaptive"] = "none"
+    """How reasoning is asked for: OpenAI's `effort`, Anthropic's or Gemini's token `budget`, Anthropic's `adaptive`."""
+    thinking_by_default: bool = False
+    """It reasons when nobody asks, so its answers cost reasoning tokens."""
+    thinking_always_on: bool = False
+    tools_need_effort_none: bool = False
+    """Chat completions take tools only with effort `none`."""
+    tools_need_responses: bool = False
+    """Tools are taken by the Responses API only."""
+    needs_responses: bool = False
+    """The model answers on the Responses API only, which no dialect of ours speaks."""
+    forced_tool_choice: bool = True
+    prefill: bool = True
+    """A last message of the assistant's may be continued."""
+    stop_sequences: bool = True
+    seed: bool = True
+    parallel_tool_calls: bool = True
+    min_cacheable_tokens: int | None = None
+
+
+class Rating(Row):
+    """A public rating of one skill."""
+
+    value: Share
+    """On our common scale; `skills.yaml` says how a source's figure becomes it."""
+    source: Note
+    as_of: date
+    estimated: bool = False
+    """True when it is another model's rating, taken over for the reason that `source` gives."""
+
+
+class Model(Row):
+    """One model at one provider."""
+
+    id: Name
+    """Canonical id, `prefix/wire-id`, LiteLLM's way."""
+    provider: Name
+    wire_id: Name
+    """What the provider calls it."""
+    name: Name
+    aliases: tuple[Name, ...] = ()
+    family: Name
+    status: Status = "active"
+    released_at: date | None = None
+    retires_at: date | None = None
+    replacement: Name | None = None
+    context_tokens: Tokens
+    """The whole window: prompt and answer together."""
+    max_input_tokens: Tokens | None = None
+    """Set when the prompt alone has a lower bound than the window."""
+    max_output_tokens: Tokens
+    capabilities: frozenset[Capability] = frozenset()
+    profile: Name | None = None
+    """The set of constraints in `profiles` that its family shares."""
+    constraints: Constraints = Constraints()
+    quality: Mapping[Skill, Rating] = {}
+    free: bool = False
+    """Costs nothing by design (a local server), which is not the same as an unknown price."""
+    source: Note
+    note: Note = ""
+
+    def retired(self, on: date) -> bool:
+        """Tell whether it no longer answers on this day."""
+        return self.status == "retired" or (self.retires_at is not None and on >= self.retires_at)
+
+
+class UsdPerMtok(Row):
+    """Dollars per million tokens; a bucket without a rate of its own is billed as plain input."""
+
+    input: Dollars
+    output: Dollars
+    cache_read: Dollars | None = None
+    cache_write_5m: Dollars | None = None
+    cache_write_1h: Dollars | None = None
+
+
+class Tier(Row):
+    """Rates for the whole request once its prompt is longer than `above_tokens`."""
+
+    above_tokens: Tokens
+    usd_per_mtok: UsdPerMtok
+
+
+class Calendar(Row):
+    """Hours of the week in which a provider charges a multiple of its rates."""
+
+    multiplier: Annotated[Decimal, Field(gt=0, le=100, allow_inf_nan=False)]
+    hours_utc: tuple[tuple[time, time], ...]
+    """From (included) to (excluded), on the same day."""
+    days: frozenset[Weekday]
+    except_dates: frozenset[date] = frozenset()
+    """Days in UTC that count as off-peak altogether, such as public holidays."""
+    source: Note
+
+
+class Price(Row):
+    """What a model costs from a day on, until a later row of the same model."""
+
+    model: Name
+    valid_from: Annotated[date, Field(alias="from")]
+    """First day (UTC) on which these rates are known to hold."""
+    usd_per_mtok: UsdPerMtok
+    tiers: tuple[Tier, ...] = ()
+    """By rising `above_tokens`; the last one that the prompt passes counts."""
+    calendar: Name | None = None
+    batch_multiplier: Annotated[Decimal, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    """Share of the rates that a batch call costs; `None` when the provider offers none or it is unknown."""
+    source: Note
+    checked: date
+
+
+class Baseline(Row):
+    """A model's list price, frozen, so that a saving never moves when a vendor withdraws the model."""
+
+    id: Name
+    name: Name
+    aliases: tuple[Name, ...] = ()
+    usd_per_mtok: UsdPerMtok
+    source: Note
+    as_of: date
+
+
+class Plan(Row):
+    """What a tier may use; `None` is unlimited."""
+
+    id: Name
+    name: Name
+    requests_per_minute: Annotated[int, Field(gt=0)] | None
+    requests_per_day: Annotated[int, Field(gt=0)] | None
+    usd_per_month: Dollars | None
+    tokens_per_month: Annotated[int, Field(gt=0)] | None
+
+
+class Ladder(Row):
+    """What each level demands, and what an answer is expected to take before anything was learnt."""
+
+    demand: Mapping[Level, Share]
+    """Quality that a level asks for, on the scale of `skills.yaml`; rising."""
+    below_first: Share
+    """What `cheapest` asks for at level 1."""
+    quantile: Mapping[Strategy, Share]
+    """The level demanded is this quantile of the level distribution."""
+    neutral_difficulty: Mapping[Level, Share] = {}
+    """Difficulty that is usual at a level and shifts nothing; a level without one ignores difficulty."""
+    output_tokens: Mapping[Level, Tokens]
+    """Prior of the visible answer's length."""
+    output_factor: Mapping[Category, Annotated[float, Field(gt=0, le=10)]]
+    """A category's share of that prior."""
+    reasoning_tokens: Mapping[Level, Tokens]
+    """Prior of the hidden reasoning of a model that thinks, at its default effort."""
+    effort_factor: Mapping[Effort, Annotated[float, Field(ge=0, le=10)]]
+    """How an asked effort changes that prior."""
+    window_share: Share
+    """Share of a context window that prompt and expected answer may fill; the rest covers estimates."""
+    expected_turns: Annotated[int, Field(gt=0)]
+    """How many more turns a conversation is expected to have when a move is weighed."""
+    fallbacks: Annotated[int, Field(ge=0, le=20)]
+    """How many models stand behind the winner."""
+    learnt_after: Annotated[int, Field(gt=0)]
+    """How many own calls of a category and level replace the prior of its output."""
+
+    def expected_output_tokens(self, category: Category, level: Level) -> int:
+        """Visible answer's expected length in tokens."""
+        return max(1, round(self.output_tokens[level] * self.output_factor[category]))
