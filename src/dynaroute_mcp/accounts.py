@@ -6,6 +6,7 @@ typing error is told from a revoked key without a look-up. Only its SHA-256 is s
 
 import binascii
 import hashlib
+import hmac
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from datetime import datetime
 from typing import Literal
 
 from dynaroute_mcp.catalog import Catalog, Plan
-from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest, UnknownName
+from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest
 from dynaroute_mcp.limits import Spent, owner_scope, spent, window
 from dynaroute_mcp.store.base import KeyRow, Store
 from dynaroute_mcp.taxonomy import Strategy
@@ -98,7 +99,7 @@ class Accounts:
         now = self._clock()
         if expires_at is not None and expires_at <= now:
             raise InvalidRequest(f"expires_at {expires_at.isoformat()} is past", param="expires_at")
-        plan_id = self._plan(plan or await self._store.find_plan(owner) or DEFAULT_PLAN).id
+        plan_id = self._catalog.get_plan(plan or await self._store.find_plan(owner) or DEFAULT_PLAN).id
         secret = new_secret(self._randbelow, sandbox=sandbox)
         row = KeyRow(
             key_id=f"key_{self._randbelow(16**12):012x}",
@@ -119,11 +120,11 @@ class Accounts:
         """Tell whether a key works and what is left of its plan; an unknown key is an answer, not an error."""
         if not is_well_formed(key):
             return KeyStatus(state="malformed")
-        row = await self._store.find_key(digest(key))
+        row = await self._find(key)
         if row is None:
             return KeyStatus(state="not_found")
         used = await self._spent(row.owner, sandbox=row.sandbox)
-        return KeyStatus(state=self._state(row), row=row, plan=self._plan(row.plan), spent=used)
+        return KeyStatus(state=self._state(row), row=row, plan=self._catalog.get_plan(row.plan), spent=used)
 
     async def revoke_key(self, key: str) -> Revocation:
         """Stop a key at once, in every process that shares the database. A second time changes nothing.
@@ -152,7 +153,7 @@ class Accounts:
         Raises:
             AuthenticationFailed: in the same words whether the key is mistyped, unknown, revoked or expired.
         """
-        row = await self._store.find_key(digest(key)) if is_well_formed(key) else None
+        row = await self._find(key) if is_well_formed(key) else None
         if row is None or self._state(row) != "active":
             raise AuthenticationFailed(
                 "invalid or unauthorized API key; generate one with `dynaroute keys create`"
@@ -165,7 +166,7 @@ class Accounts:
     async def subscription(self, caller: Caller) -> Subscription:
         """Tell a caller's plan, what is used of it and when the month starts anew."""
         _, renews_at = window("month", self._clock())
-        plan = self._plan(caller.plan) if caller.plan else None
+        plan = self._catalog.get_plan(caller.plan) if caller.plan else None
         used = await self._spent(caller.owner, sandbox=caller.sandbox)
         return Subscription(owner=caller.owner, plan=plan, spent=used, renews_at=renews_at)
 
@@ -175,15 +176,14 @@ class Accounts:
         Raises:
             UnknownName: there is no such plan.
         """
-        chosen = self._plan(plan)
+        chosen = self._catalog.get_plan(plan)
         await self._store.set_plan(check_owner(owner), chosen.id, self._clock())
         return chosen
 
-    def _plan(self, name: str) -> Plan:
-        plan = self._catalog.plans.get(name)
-        if plan is None:
-            raise UnknownName("plan", name, sorted(self._catalog.plans))
-        return plan
+    async def _find(self, key: str) -> KeyRow | None:
+        wanted = digest(key)
+        row = await self._store.find_key(wanted)
+        return row if row is not None and hmac.compare_digest(row.digest, wanted) else None
 
     async def _spent(self, owner: str, *, sandbox: bool) -> Spent:
         counters = await self._store.counters([owner_scope(owner, sandbox=sandbox)])

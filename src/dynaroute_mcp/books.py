@@ -14,7 +14,7 @@ from decimal import Decimal
 import anyio
 
 from dynaroute_mcp.availability import Availability
-from dynaroute_mcp.errors import StoreUnavailable
+from dynaroute_mcp.errors import NotFound, StoreUnavailable
 from dynaroute_mcp.limits import Limit, holds, limits_of, priced_only, usd_left, warnings
 from dynaroute_mcp.pricing import NOTHING, price, saving, saving_pct
 from dynaroute_mcp.settings import Settings
@@ -167,7 +167,7 @@ class Books:
         with anyio.CancelScope(shield=True), anyio.move_on_after(_SETTLE_S):
             try:
                 await self._store.settle(outcome, charged)
-            except StoreUnavailable:
+            except (StoreUnavailable, NotFound):  # the file was taken away meanwhile
                 logger.exception(
                     "a finished call could not be recorded", extra={"request": decision.request_id}
                 )

@@ -86,6 +86,7 @@ class Delivered:
         self._calls: dict[int, ToolCall] = {}
 
     def take(self, event: StreamEvent) -> None:
+        """Add a piece."""
         if isinstance(event, TextDelta):
             self._text.append(event.text)
         elif isinstance(event, ReasoningDelta):
@@ -101,6 +102,7 @@ class Delivered:
 
     @property
     def output_tokens(self) -> int:
+        """Estimate over text, reasoning and arguments."""
         pieces = [
             *self._text,
             *(r.text for r in self._reasoning),
@@ -109,9 +111,11 @@ class Delivered:
         return estimate_tokens("".join(pieces))
 
     def usage(self, input_tokens: int) -> Usage:
+        """Bill what was delivered, for want of the provider's own figures."""
         return Usage(uncached_input_tokens=input_tokens, output_tokens=self.output_tokens, source="estimated")
 
     def completion(self, end: Finished) -> Completion:
+        """Make the whole message."""
         parts: list[Part] = []
         if self._reasoning:
             signatures = [r.signature for r in self._reasoning if r.signature]

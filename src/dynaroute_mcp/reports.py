@@ -3,6 +3,7 @@
 Sums come from the store as they were recorded; nothing is estimated here. Savings are signed.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from typing import Literal
 
 from dynaroute_mcp.availability import Availability
 from dynaroute_mcp.catalog import Capability, Model
-from dynaroute_mcp.errors import InvalidRequest, NotFound
+from dynaroute_mcp.errors import InvalidRequest, NotFound, StoreUnavailable
 from dynaroute_mcp.limits import window
 from dynaroute_mcp.policy import levels_served
 from dynaroute_mcp.pricing import Rates, current_rates, gpt41_saving, price
@@ -21,6 +22,9 @@ from dynaroute_mcp.types import Ambient, Caller, Cost, Saving, Usage
 
 MAX_TOKENS = 1_000_000_000
 """Most tokens of one kind that a quote is made for."""
+
+_GRACE = timedelta(minutes=1)
+"""How long after its deadline a call without an outcome counts as lost."""
 
 Period = Literal["today", "week", "month", "all"]
 
@@ -112,7 +116,12 @@ class Reports:
         return Quote(model=model, usage=usage, cost=cost, gpt41=saving)
 
     async def usage(self, caller: Caller, period: Period = "all", *, everyone: bool = False) -> Summary:
-        """Sum up what a caller used; of everyone, for the owner of the database."""
+        """Sum up what a caller used; of everyone, for the owner of the database.
+
+        Calls whose process died are told from running ones first.
+        """
+        with contextlib.suppress(StoreUnavailable):  # a database that can only be read still has its sums
+            await self._store.mark_lost(self._clock() - _GRACE)
         which = CallFilter(
             owner=None if everyone else caller.owner, since=self._since(period), sandbox=caller.sandbox
         )

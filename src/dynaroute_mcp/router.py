@@ -155,7 +155,9 @@ class Router:
                             f"{routed.placed.candidate.model_id}: {routed.output_tokens:,} tokens so far"
                         )
         if routed is None or routed.answer is None:
-            raise DeadlinePassed(f"no model had begun to answer within {deadline_s:g} s; try again, or lower the level")
+            raise DeadlinePassed(
+                f"no model had begun to answer within {deadline_s:g} s; try again, or lower the level"
+            )
         return routed.answer
 
     @asynccontextmanager

@@ -41,7 +41,7 @@ from dynaroute_mcp.types import Ambient, Caller
 AMBIENT = Ambient(
     clock=lambda: datetime.now(UTC),  # noqa: TID251 -- the one place where the wall clock enters
     monotonic=time.monotonic,
-    uniform=random.uniform,
+    uniform=random.SystemRandom().uniform,
     randbelow=secrets.randbelow,
 )
 

@@ -1,0 +1,119 @@
+"""Settings: environment over file over defaults, and no value that is silently empty."""
+
+from pathlib import Path
+
+import pytest
+
+from dynaroute_mcp.errors import ConfigurationInvalid
+from dynaroute_mcp.settings import Settings, read_settings
+from dynaroute_mcp.taxonomy import Strategy
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "config.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def read(folder: Path, text: str, **environ: str) -> Settings:
+    return read_settings(environ, write(folder, text))
+
+
+def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
+    settings = read_settings({"DYNAROUTE_CONFIG": str(write(tmp_path, ""))})
+
+    assert settings.strategy is Strategy.BALANCED
+    assert settings.api_key is None
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    settings = read(tmp_path, "database: /from/file.db\n", DYNAROUTE_DATABASE="/from/environment.db")
+
+    assert settings.database == Path("/from/environment.db")
+
+
+def test_an_empty_variable_counts_as_unset(tmp_path: Path) -> None:
+    settings = read(tmp_path, "database: /from/file.db\n", DYNAROUTE_DATABASE="", DYNAROUTE_ADMIN_TOKEN="")
+
+    assert settings.database == Path("/from/file.db")
+    assert settings.admin_token is None
+
+
+def test_a_reference_takes_the_variable(tmp_path: Path) -> None:
+    settings = read(tmp_path, "providers: {openai: {api_key: '${TEAM_KEY}'}}", TEAM_KEY="sk-of-the-team")
+
+    key = settings.providers["openai"].api_key
+    assert key is not None
+    assert key.get_secret_value() == "sk-of-the-team"
+
+
+@pytest.mark.parametrize("environ", [{}, {"TEAM_TOKEN": ""}])
+def test_a_reference_to_an_unset_variable_is_an_error_that_names_it(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    with pytest.raises(ConfigurationInvalid, match=r"admin_token: .*TEAM_TOKEN is not set"):
+        read(tmp_path, "admin_token: ${TEAM_TOKEN}", **environ)
+
+
+def test_an_error_never_repeats_a_secret(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationInvalid) as caught:
+        read(tmp_path, "providers: {openai: {api_key: {nested: sk-very-secret}}}")
+
+    assert "sk-very-secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_an_unknown_field_is_an_error_that_names_file_and_field(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationInvalid, match=r"config\.yaml: calls\.retries"):
+        read(tmp_path, "calls: {retries: 3}")
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-1", "'much'"])
+def test_a_clock_must_be_a_finite_positive_number(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigurationInvalid, match=r"calls\.total_s"):
+        read(tmp_path, f"calls: {{total_s: {value}}}")
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "https://user:pass@host/v1", "unix:/run/x.sock", "host/v1"])
+def test_an_address_is_http_without_a_user_in_it(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigurationInvalid, match=r"providers\.openai\.base_url"):
+        read(tmp_path, f"providers: {{openai: {{base_url: '{url}'}}}}")
+
+
+def test_a_python_object_in_the_file_is_not_made(tmp_path: Path) -> None:
+    marker = tmp_path / "made"
+
+    with pytest.raises(ConfigurationInvalid, match=r"config\.yaml:1"):
+        read(tmp_path, f"admin_token: !!python/object/apply:pathlib.Path.touch ['{marker}']")
+    assert not marker.exists()
+
+
+def test_a_bomb_of_aliases_is_refused_before_it_grows(tmp_path: Path) -> None:
+    layers = "\n".join(f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]" for i in range(9))
+
+    with pytest.raises(ConfigurationInvalid, match="alias"):
+        read(tmp_path, "a: &a [x,x,x,x,x,x,x,x,x]\n" + layers)
+
+
+def test_a_file_of_the_wrong_shape_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationInvalid, match="name: value"):
+        read(tmp_path, "- a\n- b\n")
+
+
+def test_a_missing_file_that_was_named_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationInvalid, match=r"absent\.yaml: can't be read"):
+        read_settings({"DYNAROUTE_CONFIG": str(tmp_path / "absent.yaml")})
+
+
+def test_an_enormous_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationInvalid, match="larger than"):
+        read(tmp_path, "# " + "x" * 1_000_001)
+
+
+def test_the_providers_own_variables_are_kept_and_never_shown() -> None:
+    settings = read_settings({"OPENAI_API_KEY": " sk-mine ", "GROQ_API_KEY": " ", "HOME": "/root"})
+
+    assert settings.variable("OPENAI_API_KEY") == "sk-mine"
+    assert settings.variable("GROQ_API_KEY") is None
+    assert settings.variable("HOME") is None
+    assert "sk-mine" not in repr(settings)
