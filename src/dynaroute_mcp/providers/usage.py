@@ -37,9 +37,7 @@ def tokens(value: object) -> int | None:
     return int(value) if 0 <= value <= MAX_TOKENS else None
 
 
-def believe(
-    reported: Reported | None, *, input_estimate: int, output_estimate: Callable[[], int]
-) -> Usage:
+def believe(reported: Reported | None, *, input_estimate: int, output_estimate: Callable[[], int]) -> Usage:
     """Settle a report into buckets that are in [0, `MAX_TOKENS`] and add up.
 
     `output_estimate` is asked only when the provider did not report usable output.

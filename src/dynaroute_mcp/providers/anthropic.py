@@ -1,0 +1,193 @@
+"""Requests in Anthropic's Messages API. It does no I/O."""
+
+from dynaroute_mcp.providers.anthropic_reply import ANSWER_TOOL, MessagesReader, answers_by_tool, read_reply
+from dynaroute_mcp.providers.base import Call, Ending, Outgoing
+from dynaroute_mcp.providers.parameters import Settled, settle
+from dynaroute_mcp.providers.parsing import Unparsable, parse_json
+from dynaroute_mcp.providers.schema import for_anthropic
+from dynaroute_mcp.types import (
+    ChatRequest,
+    Document,
+    Image,
+    Message,
+    Part,
+    Reasoning,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+
+_VERSION = "2023-06-01"
+
+
+class Messages:
+    """`POST /messages`."""
+
+    def write(self, call: Call, *, stream: bool) -> Outgoing:
+        """Put a call into the Messages API; see `Translation`."""
+        settled = settle(call, "anthropic")
+        request = settled.request
+        body: dict[str, object] = {
+            "model": call.model.wire_id,
+            "max_tokens": call.max_output_tokens,
+            "messages": _turns(request),
+            **_parameters(call, settled),
+            **_tools(request),
+        }
+        system = "\n\n".join(message.text for message in request.messages if message.role == "system")
+        if system:
+            body["system"] = system
+        if answers_by_tool(call, request):
+            body |= _answer_tool(request)
+        if stream:
+            body["stream"] = True
+        headers = {"anthropic-version": _VERSION}
+        if call.endpoint.api_key is not None:
+            headers["x-api-key"] = call.endpoint.api_key
+        return Outgoing(path="/messages", headers=headers, body=body, dropped=settled.dropped)
+
+    def read(self, call: Call, reply: object) -> tuple[tuple[Part, ...], Ending]:
+        """Read a whole reply; see `Translation`."""
+        return read_reply(call, reply)
+
+    def reader(self, call: Call) -> MessagesReader:
+        """Begin to read a stream; see `Translation`."""
+        return MessagesReader(call)
+
+
+def _turns(request: ChatRequest) -> list[dict[str, object]]:
+    """Messages as turns that alternate: neighbours of one role become one."""
+    turns: list[tuple[str, list[dict[str, object]]]] = []
+    for message in request.messages:
+        if message.role == "system":
+            continue
+        role = "assistant" if message.role == "assistant" else "user"
+        blocks = _blocks(message)
+        if turns and turns[-1][0] == role:
+            turns[-1][1].extend(blocks)
+        elif blocks:
+            turns.append((role, blocks))
+    return [{"role": role, "content": blocks} for role, blocks in turns]
+
+
+def _blocks(message: Message) -> list[dict[str, object]]:
+    """Blocks of one message; tool results come first, because nothing may stand before them."""
+    ordered = sorted(message.parts, key=lambda part: not isinstance(part, ToolResult))
+    return [block for part in ordered if (block := _block(part)) is not None]
+
+
+def _block(part: Part) -> dict[str, object] | None:
+    match part:
+        case Text():
+            return {"type": "text", "text": part.text} if part.text else None
+        case Image():
+            return {"type": "image", "source": _source(part)}
+        case Document():
+            name = {"title": part.name} if part.name else {}
+            return {"type": "document", "source": _source(part), **name}
+        case ToolCall():
+            arguments = _arguments_object(part.arguments)
+            return {"type": "tool_use", "id": part.id, "name": part.name, "input": arguments}
+        case ToolResult():
+            inner = [block for piece in part.parts if (block := _block(piece)) is not None]
+            failed = {"is_error": True} if part.is_error else {}
+            return {"type": "tool_result", "tool_use_id": part.call_id, "content": inner, **failed}
+        case Reasoning():
+            return _thinking(part)
+
+
+def _source(part: Image | Document) -> dict[str, object]:
+    if part.url is not None:
+        return {"type": "url", "url": part.url}
+    return {"type": "base64", "media_type": part.media_type, "data": part.data}
+
+
+def _thinking(part: Reasoning) -> dict[str, object] | None:
+    """A block of thinking is valid only with its signature."""
+    if part.redacted is not None:
+        return {"type": "redacted_thinking", "data": part.redacted}
+    if part.signature is None:
+        return None
+    return {"type": "thinking", "thinking": part.text, "signature": part.signature}
+
+
+def _arguments_object(text: str) -> object:
+    """Arguments as the object that the API demands; what is no object is wrapped, so that nothing is lost."""
+    try:
+        value = parse_json(text or "{}")
+    except Unparsable:
+        value = text
+    return value if isinstance(value, dict) else {"arguments": value}
+
+
+def _parameters(call: Call, settled: Settled) -> dict[str, object]:
+    values = settled.request.parameters
+    wire: dict[str, object | None] = {
+        "temperature": values.temperature,
+        "top_p": values.top_p,
+        "top_k": values.top_k,
+        "stop_sequences": list(values.stop) or None,
+        **_reasoning(call, settled),
+    }
+    wanted = settled.request.response_format
+    if wanted is not None and not answers_by_tool(call, settled.request):
+        schema = {"type": "json_schema", "schema": for_anthropic(wanted.schema or {})}
+        config = wire.get("output_config")
+        wire["output_config"] = {**(config if isinstance(config, dict) else {}), "format": schema}
+    return {name: value for name, value in wire.items() if value is not None}
+
+
+def _reasoning(call: Call, settled: Settled) -> dict[str, object]:
+    effort = settled.request.parameters.reasoning_effort
+    if effort is None:
+        return {}
+    if effort == "none":
+        return {"thinking": {"type": "disabled"}}
+    if settled.thinking_budget is not None:
+        return {"thinking": {"type": "enabled", "budget_tokens": settled.thinking_budget}}
+    config: dict[str, object] = {"output_config": {"effort": effort}}
+    if call.model.constraints.thinking == "adaptive":
+        config["thinking"] = {"type": "adaptive"}
+    return config
+
+
+def _tools(request: ChatRequest) -> dict[str, object]:
+    if not request.tools:
+        return {}
+    wire: dict[str, object] = {
+        "tools": [
+            {
+                "name": tool.name,
+                "description": tool.description,
+                "input_schema": dict(tool.parameters) or {"type": "object", "properties": {}},
+                **({} if tool.strict is None else {"strict": tool.strict}),
+            }
+            for tool in request.tools
+        ]
+    }
+    choice = _tool_choice(request)
+    if choice is not None:
+        wire["tool_choice"] = choice
+    return wire
+
+
+def _tool_choice(request: ChatRequest) -> dict[str, object] | None:
+    choice, parallel = request.tool_choice, request.parameters.parallel_tool_calls
+    mode = "auto" if choice is None else choice.mode
+    if choice is None and parallel is None:
+        return None
+    if mode == "none":
+        return {"type": "none"}
+    wire: dict[str, object] = {"type": {"required": "any", "named": "tool"}.get(mode, "auto")}
+    if choice is not None and choice.name is not None and mode == "named":
+        wire["name"] = choice.name
+    if parallel is not None:
+        wire["disable_parallel_tool_use"] = not parallel
+    return wire
+
+
+def _answer_tool(request: ChatRequest) -> dict[str, object]:
+    wanted = request.response_format
+    schema = dict(wanted.schema or {}) if wanted is not None else {}
+    tool = {"name": ANSWER_TOOL, "description": "Give the answer in this form.", "input_schema": schema}
+    return {"tools": [tool], "tool_choice": {"type": "tool", "name": ANSWER_TOOL}}

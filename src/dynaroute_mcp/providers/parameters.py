@@ -1,0 +1,319 @@
+"""One table: every field that a caller may set x every dialect, and what becomes of it.
+
+`settle` applies the table and the model's own constraints (catalog flags, never names) and gives back the request as
+this model takes it, with the names of what was left out or weakened. A translation then puts all that is left into
+words and decides nothing.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from dynaroute_mcp.catalog import Constraints, Model
+from dynaroute_mcp.providers import failure
+from dynaroute_mcp.providers.base import Call
+from dynaroute_mcp.types import (
+    ChatRequest,
+    Document,
+    Effort,
+    Image,
+    Message,
+    Parameters,
+    Part,
+    Reasoning,
+    ResponseFormat,
+    Text,
+    ToolChoice,
+    ToolResult,
+)
+
+Wording = Literal["openai", "responses", "anthropic", "gemini", "sandbox"]
+"""A dialect, with OpenAI's two APIs told apart."""
+Verdict = Literal["mapped", "dropped", "refused"]
+"""`dropped` is always signalled; `refused` fails the call before it is sent."""
+
+_M: Verdict = "mapped"
+_D: Verdict = "dropped"
+_R: Verdict = "refused"
+
+_ROWS: Mapping[str, tuple[Verdict, Verdict, Verdict, Verdict, Verdict]] = {
+    # field             openai responses anthropic gemini sandbox
+    "max_tokens": (_M, _M, _M, _M, _M),
+    "temperature": (_M, _M, _M, _M, _D),
+    "top_p": (_M, _M, _M, _M, _D),
+    "top_k": (_D, _D, _M, _M, _D),
+    "stop": (_M, _D, _M, _M, _D),
+    "seed": (_M, _D, _D, _M, _D),
+    "presence_penalty": (_M, _D, _D, _M, _D),
+    "frequency_penalty": (_M, _D, _D, _M, _D),
+    "logit_bias": (_M, _D, _D, _D, _D),
+    "logprobs": (_D, _D, _D, _D, _D),  # an answer of ours has no place for them
+    "top_logprobs": (_D, _D, _D, _D, _D),
+    "n": (_R, _R, _R, _R, _R),  # more than one; each answer would be paid and only one returned
+    "parallel_tool_calls": (_M, _M, _M, _D, _D),
+    "reasoning_effort": (_M, _M, _M, _M, _D),
+    "verbosity": (_D, _M, _D, _D, _D),  # in chat completions an unknown field for most vendors
+    "tools": (_M, _M, _M, _M, _D),
+    "tool_choice": (_M, _M, _M, _M, _D),
+    "response_format": (_M, _M, _M, _M, _D),
+    "images": (_M, _M, _M, _M, _D),
+    "documents": (_M, _M, _M, _M, _D),
+    "reasoning": (_M, _M, _M, _M, _D),  # blocks of the same provider; others are left out and signalled
+    "prefill": (_M, _M, _M, _M, _D),
+}
+
+TABLE: Mapping[str, Mapping[Wording, Verdict]] = {
+    name: dict(zip(get_args(Wording), row, strict=True)) for name, row in _ROWS.items()
+}
+
+_NEEDS: Mapping[str, Callable[[Constraints], bool]] = {
+    "temperature": lambda flags: flags.sampling,
+    "top_p": lambda flags: flags.sampling,
+    "top_k": lambda flags: flags.sampling,
+    "presence_penalty": lambda flags: flags.sampling,
+    "frequency_penalty": lambda flags: flags.sampling,
+    "logit_bias": lambda flags: flags.sampling,
+    "stop": lambda flags: flags.stop_sequences,
+    "seed": lambda flags: flags.seed,
+    "parallel_tool_calls": lambda flags: flags.parallel_tool_calls,
+}
+"""Parameters that a model's flags may forbid although its dialect knows them."""
+
+_EFFORTS: tuple[Effort, ...] = get_args(Effort)
+_SAMPLING = ("temperature", "top_p", "top_k")
+_MIN_BUDGET = 1_024
+# Tokens of thinking per effort, for models that are asked by budget. Within Gemini 2.5's range of 0 to 24,576
+# (ai.google.dev/gemini-api/docs/thinking) and Anthropic's least of 1,024 (extended-thinking guide), both 2026-11.
+_BUDGETS: Mapping[Effort, int] = {
+    "none": 0,
+    "minimal": 1_024,
+    "low": 2_048,
+    "medium": 8_192,
+    "high": 16_384,
+    "xhigh": 24_576,
+    "max": 24_576,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A request as one model takes it."""
+
+    request: ChatRequest
+    """Holds only what is to be sent."""
+    dropped: tuple[str, ...]
+    """Names of what was left out or weakened, sorted."""
+    thinking_budget: int | None = None
+    """Tokens, when this model is asked to think by budget; 0 turns thinking off."""
+
+
+def settle(call: Call, wording: Wording) -> Settled:
+    """Fit a request to a dialect and a model.
+
+    Raises:
+        ProviderRefusedRequest: a part of it can neither be sent nor be left out.
+    """
+    fitting = _Fitting(call, wording)
+    fitting.refuse()
+    fitting.fit_messages()
+    fitting.fit_tools()
+    fitting.fit_format()
+    fitting.fit_effort()
+    fitting.fit_parameters()
+    return Settled(
+        request=fitting.request,
+        dropped=tuple(sorted(fitting.dropped)),
+        thinking_budget=fitting.budget,
+    )
+
+
+def asked(request: ChatRequest) -> frozenset[str]:
+    """Names of the table's rows that a request makes use of."""
+    values = request.parameters
+    names = {name for name in Parameters.__dataclass_fields__ if getattr(values, name) not in (None, (), {})}
+    if values.n == 1:
+        names.discard("n")
+    parts = [part for message in request.messages for part in message.parts]
+    inner = [part for result in parts if isinstance(result, ToolResult) for part in result.parts]
+    present = {
+        "tools": bool(request.tools),
+        "tool_choice": request.tool_choice is not None and request.tool_choice.mode != "auto",
+        "response_format": request.response_format is not None and request.response_format.kind != "text",
+        "images": any(isinstance(part, Image) for part in [*parts, *inner]),
+        "documents": any(isinstance(part, Document) for part in parts),
+        "reasoning": any(isinstance(part, Reasoning) for part in parts),
+        "prefill": bool(request.messages) and request.messages[-1].role == "assistant",
+    }
+    return frozenset(names | {name for name, is_there in present.items() if is_there})
+
+
+class _Fitting:
+    """The steps of `settle`, in their order."""
+
+    def __init__(self, call: Call, wording: Wording) -> None:
+        self.call = call
+        self.wording = wording
+        self.model: Model = call.model
+        self.flags = call.model.constraints
+        self.asked = asked(call.request)
+        self.request = call.request
+        self.budget: int | None = None
+        self.dropped = {name for name in self.asked if TABLE[name][wording] == "dropped"}
+
+    def refuse(self) -> None:
+        for name in sorted(self.asked):
+            if TABLE[name][self.wording] == "refused":
+                raise failure.refused(self.call, f"{name}: ask for one answer at a time")
+        if self._keeps("images") and "vision" not in self.model.capabilities:
+            raise failure.refused(self.call, "images: the model sees none; choose one with vision")
+        if self._keeps("prefill") and not self.flags.prefill:
+            raise failure.refused(self.call, "messages: the last one must not be the assistant's")
+        if self._keeps("tools") and "tools" not in self.model.capabilities:
+            raise failure.refused(self.call, "tools: the model takes none; choose one with tools")
+
+    def fit_messages(self) -> None:
+        messages = tuple(
+            replace(message, parts=tuple(self._fit_part(part) for part in message.parts if self._sent(part)))
+            for message in self.request.messages
+        )
+        self.request = replace(self.request, messages=messages)
+
+    def fit_tools(self) -> None:
+        choice = self.request.tool_choice
+        if "tools" in self.dropped or (
+            choice is not None and choice.mode == "none" and not self.request.tools
+        ):
+            self.request = replace(self.request, tools=(), tool_choice=None)
+        elif (
+            choice is not None and choice.mode in {"required", "named"} and not self.flags.forced_tool_choice
+        ):
+            self.dropped.add("tool_choice")
+            self.request = replace(self.request, tool_choice=ToolChoice(mode="auto"))
+
+    def fit_format(self) -> None:
+        wanted = self.request.response_format
+        if wanted is None or wanted.kind == "text" or "response_format" in self.dropped:
+            self.request = replace(self.request, response_format=None)
+        elif wanted.kind == "schema":
+            self._fit_schema(wanted)
+        elif self.wording == "anthropic" or not self._can("json_mode", "json_schema"):
+            self._instruct("Answer with one JSON object and nothing else.", kept=None)
+
+    def fit_effort(self) -> None:
+        asked_for = self.request.parameters.reasoning_effort
+        effort = asked_for if self._keeps("reasoning_effort") else None
+        if self.wording == "openai" and self.flags.tools_need_effort_none and self.request.tools:
+            fitted: Effort | None = "none"
+        else:
+            fitted = self._nearest(effort)
+        if self.flags.thinking == "budget" and fitted is not None and self.wording in {"anthropic", "gemini"}:
+            self.budget = _budget(fitted, self.call.max_output_tokens)
+            fitted = None if self.budget is None else fitted
+        if asked_for is not None and fitted != asked_for and not (asked_for == "none" and fitted is None):
+            self.dropped.add("reasoning_effort")
+        self._set(reasoning_effort=fitted)
+
+    def fit_parameters(self) -> None:
+        for name, is_taken in _NEEDS.items():
+            if name in self.asked and not is_taken(self.flags):
+                self.dropped.add(name)
+        if self.wording == "anthropic" and self._thinks():
+            self.dropped |= self.asked.intersection(_SAMPLING)
+            self._unforce()
+        if not self.request.tools:
+            self._set(parallel_tool_calls=None)
+        unset = {name: None for name in self.dropped if name in Parameters.__dataclass_fields__}
+        unset.pop("reasoning_effort", None)
+        if unset.pop("stop", "kept") is None:
+            self._set(stop=())
+        self._set(**unset)
+
+    def _fit_schema(self, wanted: ResponseFormat) -> None:
+        by_tool = self.wording == "anthropic" and self.flags.forced_tool_choice and not self.request.tools
+        if self._can("json_schema"):
+            return
+        if by_tool and self._can("tools") and not self.flags.thinking_always_on:
+            self._set(reasoning_effort=None)  # a forced tool and thinking exclude each other
+        elif self._can("json_mode") and self.wording != "anthropic":
+            rule = "Answer with one JSON value that matches this JSON Schema and with nothing else:\n"
+            self._instruct(rule + json.dumps(wanted.schema or {}), kept=replace(wanted, kind="json"))
+        else:
+            raise failure.refused(
+                self.call, "response_format: the model knows no JSON schema; choose one that does"
+            )
+
+    def _instruct(self, rule: str, *, kept: ResponseFormat | None) -> None:
+        """Ask in words for what the model can't be made to do, and say so."""
+        self.dropped.add("response_format")
+        instruction = Message(role="system", parts=(Text(text=rule),))
+        self.request = replace(
+            self.request, messages=(instruction, *self.request.messages), response_format=kept
+        )
+
+    def _nearest(self, effort: Effort | None) -> Effort | None:
+        """The effort to send; `None` sends none."""
+        thinking, known = self.flags.thinking, self.flags.efforts
+        if effort is None or thinking == "none":
+            return None
+        if effort == "none" and thinking != "effort" and not self.flags.thinking_always_on:
+            return "none"
+        if not known:
+            return effort if thinking == "budget" and effort != "none" else None
+        rank = _EFFORTS.index(effort)
+        return min(known, key=lambda one: (abs(_EFFORTS.index(one) - rank), _EFFORTS.index(one)))
+
+    def _thinks(self) -> bool:
+        effort = self.request.parameters.reasoning_effort
+        return self.flags.thinking_always_on or effort not in {None, "none"}
+
+    def _unforce(self) -> None:
+        choice = self.request.tool_choice
+        if choice is not None and choice.mode in {"required", "named"}:
+            self.dropped.add("tool_choice")
+            self.request = replace(self.request, tool_choice=ToolChoice(mode="auto"))
+
+    def _sent(self, part: Part) -> bool:
+        if isinstance(part, Image | Document):
+            return not {"images", "documents"} <= self.dropped
+        if isinstance(part, Reasoning):
+            is_own = part.provider == self.call.endpoint.provider.id and "reasoning" not in self.dropped
+            if not is_own:
+                self.dropped.add("reasoning")
+            return is_own
+        return True
+
+    def _fit_part(self, part: Part) -> Part:
+        if not isinstance(part, Document):
+            return part
+        if part.media_type.startswith("text/") and part.data is not None:
+            return Text(text=self._decoded(part.data))
+        if "pdf" not in self.model.capabilities:
+            raise failure.refused(self.call, "documents: the model reads none; choose one with pdf")
+        return part
+
+    def _decoded(self, data: str) -> str:
+        try:
+            return base64.b64decode(data, validate=True).decode("utf-8", "replace")
+        except (binascii.Error, ValueError) as error:
+            raise failure.refused(self.call, "documents: the data is no base64") from error
+
+    def _keeps(self, name: str) -> bool:
+        return name in self.asked and name not in self.dropped
+
+    def _can(self, *any_of: str) -> bool:
+        return not self.model.capabilities.isdisjoint(any_of)
+
+    def _set(self, **values: object) -> None:
+        # mypy can't check names that come from the table; a test walks them all.
+        self.request = replace(self.request, parameters=replace(self.request.parameters, **values))  # type: ignore[arg-type]
+
+
+def _budget(effort: Effort, max_output_tokens: int) -> int | None:
+    """Tokens of thinking that leave at least half of the output for the answer; `None` when too few are left."""
+    if effort == "none":
+        return 0
+    budget = min(_BUDGETS[effort], max_output_tokens // 2)
+    return budget if budget >= _MIN_BUDGET else None
