@@ -143,7 +143,7 @@ class Calling:
         first_error: ProviderError | None = None
         while left and len(trail.attempts) < self._settings.max_attempts:
             candidate, *left = left
-            if left and first_error and not self._health.allow(candidate.model_id, self._clock()):
+            if left and not self._health.allow(candidate.model_id, self._clock()):
                 continue
             try:
                 reply = await self._try_candidate(trail, candidate, ask)

@@ -248,10 +248,9 @@ class ProviderUnavailable(ProviderError):
 
 
 class ProviderTimedOut(ProviderError):
-    """One of our clocks ran out: connect, first token, idle or total."""
+    """One of our clocks ran out: connect, first token, idle or total. Nobody waits for the same one twice."""
 
     code = "provider_timed_out"
-    retry_same = True
     fall_back = True
     counts_as_failure = True
 
