@@ -1,0 +1,117 @@
+"""The local classifier: adds up small numbers for what a prompt contains. It knows no model and no network.
+
+It is the first tier: fitted by `python -m training.fit`, pure Python, about a millisecond a prompt.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.resources import files
+from typing import Final
+
+from dynaroute_mcp.classifier.cues import CUES
+from dynaroute_mcp.classifier.features import Features, features
+from dynaroute_mcp.classifier.weights import Weights, parse
+from dynaroute_mcp.taxonomy import Category, Level
+from dynaroute_mcp.types import Classification
+
+_CATEGORIES: Final = tuple(Category)
+_LEVELS: Final = tuple(Level)
+_OUTPUTS: Final = len(_CATEGORIES) + len(_LEVELS)
+_BATCH: Final = 256
+"""Rows whose bytes can be added in lanes of 16 bits without overflow."""
+_MAX_SIGNALS: Final = 5
+_MIN_CONTRIBUTION: Final = 0.15
+_MIN_WORD: Final = 3
+
+
+class LocalClassifier:
+    """Labels a prompt from its words and its form. Pure, deterministic and total."""
+
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights
+        self._lanes = weights.head.lanes
+        self._mask = int.from_bytes(b"\xff\x00" * (self._lanes // 2), "little")
+
+    def classify(self, text: str) -> Classification:
+        """Label the last human ask of a conversation."""
+        seen = features(text)
+        outputs = self._outputs(seen)
+        head = self._weights.head
+        categories = _softmax(outputs[: len(_CATEGORIES)], head.category_temperature)
+        levels = _softmax(
+            [
+                value + shift
+                for value, shift in zip(outputs[len(_CATEGORIES) :], head.level_shift, strict=True)
+            ],
+            head.level_temperature,
+        )
+        ranked = sorted(range(len(_CATEGORIES)), key=lambda lane: -categories[lane])
+        return Classification(
+            categories={_CATEGORIES[lane]: categories[lane] for lane in ranked},
+            levels=dict(zip(_LEVELS, levels, strict=True)),
+            signals=self._signals(seen, ranked[0]),
+        )
+
+    def _outputs(self, seen: Features) -> list[float]:
+        head = self._weights.head
+        sums = list(head.bias)
+        for number, group in enumerate(seen.groups):
+            totals, count = self._total(group)
+            weight = 1.0 if number == 0 or not count else count**-0.5
+            for lane, total in enumerate(totals):
+                sums[lane] += weight * head.scale[lane] * total
+        outputs = sums[:_OUTPUTS]
+        for value, adds in zip(sums[_OUTPUTS:], head.mix, strict=False):
+            if value > 0:
+                outputs = [old + value * add for old, add in zip(outputs, adds, strict=True)]
+        return outputs
+
+    def _total(self, slots: Sequence[int]) -> tuple[list[int], int]:
+        """Sum of the rows of those slots that have one, lane by lane, and how many there were.
+
+        A row is read as one large integer, so that one addition adds all of its lanes.
+        """
+        index, table, lanes, mask = self._weights.index, self._weights.table, self._lanes, self._mask
+        known = [row for slot in slots if (row := index[slot])]
+        totals = [-128 * len(known)] * lanes
+        for start in range(0, len(known), _BATCH):
+            even = odd = 0
+            for row in known[start : start + _BATCH]:
+                value = int.from_bytes(table[row * lanes : (row + 1) * lanes], "little")
+                even += value & mask
+                odd += (value >> 8) & mask
+            for first, packed in ((0, even), (1, odd)):
+                numbers = memoryview(packed.to_bytes(lanes, "little"))
+                for place in range(lanes // 2):
+                    totals[2 * place + first] += numbers[2 * place] + 256 * numbers[2 * place + 1]
+        return totals, len(known)
+
+    def _signals(self, seen: Features, lane: int) -> tuple[str, ...]:
+        """What added most to the chosen category, cues before words of equal weight."""
+        found = {CUES[number][0]: self._contribution(number, lane) for number in seen.cues}
+        weight = max(1, len(seen.groups[1])) ** -0.5
+        for slot, word in seen.words.items():
+            if len(word) >= _MIN_WORD and word.isalpha():
+                found[f'the word "{word}"'] = weight * self._contribution(slot, lane)
+        strong = [name for name, value in found.items() if value >= _MIN_CONTRIBUTION]
+        return tuple(sorted(strong, key=lambda name: -found[name])[:_MAX_SIGNALS])
+
+    def _contribution(self, slot: int, lane: int) -> float:
+        """How much more a feature adds to one category than to the average one."""
+        row = self._weights.index[slot]
+        lanes = self._weights.table[row * self._lanes : row * self._lanes + len(_CATEGORIES)]
+        return self._weights.head.scale[lane] * (lanes[lane] - sum(lanes) / len(_CATEGORIES)) if row else 0.0
+
+
+def _softmax(values: Sequence[float], temperature: float) -> list[float]:
+    top = max(values)
+    powers = [math.exp((value - top) / temperature) for value in values]
+    total = sum(powers)
+    return [power / total for power in powers]
+
+
+@lru_cache(maxsize=1)
+def load_classifier() -> LocalClassifier:
+    """The classifier with the weights of this package, read once; takes a few milliseconds."""
+    return LocalClassifier(parse((files(__package__) / "weights.bin").read_bytes()))
