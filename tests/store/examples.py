@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from dynaroute_mcp.store.base import Hold, KeyRow, Metric
 from dynaroute_mcp.taxonomy import Category, Level, Strategy
-from dynaroute_mcp.types import Attempt, CallStatus, Caller, Cost, Intent, Outcome, Usage
+from dynaroute_mcp.types import Attempt, Caller, CallStatus, Cost, Intent, Outcome, Usage
 
 NOW = datetime(2026, 11, 22, 1, 14, 30, 250_001, tzinfo=UTC)
 
@@ -97,7 +97,7 @@ def hold(
     metric: Metric = "requests",
     window: str = "minute:2026-11-22T01:14Z",
     name: str = "requests_per_minute",
-    resets_at: datetime = NOW + timedelta(seconds=30),  # noqa: B008  # frozen
+    resets_at: datetime = NOW + timedelta(seconds=30),  # frozen
 ) -> Hold:
     return Hold(
         scope=scope,

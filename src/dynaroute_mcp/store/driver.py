@@ -3,7 +3,7 @@
 SQLite 3.7.0 to 3.51.2 can damage a database when two processes checkpoint one WAL at the wrong moment
 (sqlite.org/wal.html#walresetbug, read 2026-11-21; fixed in 3.51.3, backported to 3.50.7 and 3.44.6). Two
 safeguards stand against it: a fixed library when PyPI `pysqlite3` brings one, and, whatever the library, no
-automatic checkpoints: `checkpoint.py` makes them, one process at a time.
+automatic checkpoints: `checkpoint.py` makes them under the lock of `lock.py`.
 """
 
 import sqlite3

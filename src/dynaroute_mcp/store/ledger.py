@@ -6,28 +6,48 @@ forgets its ledger. Requests that were batched together share the reading and th
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Final
 
-from dynaroute_mcp.store.base import Hold, Metric
+from dynaroute_mcp.store.base import Hold
 from dynaroute_mcp.store.rows import amount, text, to_micros
 
 Key = tuple[str, str, str]
 """Scope, metric and window."""
 
-MAX_COUNT = 2**62
+MAX_COUNT: Final = 2**62
 """Where a counter stops, so that it stays inside 64 bits."""
 
-_READ = "SELECT used, reserved FROM counters WHERE scope = ? AND metric = ? AND window = ?"
-_WRITE = """
+_READ: Final = "SELECT used, reserved FROM counters WHERE scope = ? AND metric = ? AND window = ?"
+_WRITE: Final = """
     INSERT INTO counters (used, reserved, resets_at, scope, metric, window) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET used = excluded.used, reserved = excluded.reserved
 """
-_COUNT_KEY = """
-    UPDATE keys SET total_requests = total_requests + ?, last_used_at = max(coalesce(last_used_at, ?), ?)
+_COUNT_KEY: Final = """
+    UPDATE keys SET total_requests = total_requests + ?, last_used_at = max(coalesce(last_used_at, 0), ?)
     WHERE key_id = ?
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a call wants of one counter."""
+
+    key: Key
+    amount: int
+    limits: tuple[Hold, ...]
+    """The holds that name this counter; each has its own ceiling."""
+    resets_at: int
+    """Microseconds since 1970 UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exceeded:
+    """A ceiling that stands in the way, and how far its counter has come."""
+
+    limit: Hold
+    taken: int
 
 
 @dataclass(slots=True)
@@ -38,26 +58,10 @@ class _Counter:
     changed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What a running call holds of one counter."""
-
-    key: Key
-    amount: int
-
-
 @dataclass(slots=True)
 class _KeyUse:
-    requests: int
-    last_used_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Exceeded:
-    """A ceiling that stands in the way, and how far its counter has come."""
-
-    hold: Hold
-    taken: int
+    requests: int = 0
+    last_used_at: int = 0
 
 
 class Ledger:
@@ -68,48 +72,51 @@ class Ledger:
         self._counters: dict[Key, _Counter] = {}
         self._key_uses: dict[str, _KeyUse] = {}
 
-    def exceeded(self, holds: Sequence[Hold]) -> Exceeded | None:
+    def exceeded(self, claims: Iterable[Claim]) -> Exceeded | None:
         """Find the ceiling that would be passed; of several, the one that resets last."""
         over = []
-        for hold in holds:
-            counter = self._counter(_key(hold))
+        for claim in claims:
+            counter = self._counter(claim.key)
             taken = counter.used + counter.reserved
-            if hold.ceiling is not None and taken + amount(hold.amount) > hold.ceiling:
-                over.append(Exceeded(hold, taken))
-        return max(over, key=lambda found: found.hold.resets_at, default=None)
+            over += [
+                Exceeded(limit, taken)
+                for limit in claim.limits
+                if limit.ceiling is not None and taken + claim.amount > limit.ceiling
+            ]
+        return max(over, key=lambda found: found.limit.resets_at, default=None)
 
-    def take(self, holds: Sequence[Hold]) -> None:
-        """Reserve the amounts; two limits on one counter take from it once."""
-        for hold in _one_per_counter(holds):
-            counter = self._counter(_key(hold))
-            counter.reserved = min(MAX_COUNT, counter.reserved + amount(hold.amount))
-            counter.resets_at = to_micros(hold.resets_at)
+    def take(self, claims: Iterable[Claim]) -> None:
+        """Reserve the amounts."""
+        for claim in claims:
+            counter = self._counter(claim.key)
+            counter.reserved = min(MAX_COUNT, counter.reserved + claim.amount)
+            counter.resets_at = claim.resets_at
             counter.changed = True
 
-    def use(self, taken: Iterable[Taken], real: dict[Metric, int | None], *, reserved: bool) -> None:
+    def use(self, packed: str | None, real: Mapping[str, int | None], *, reserved: bool) -> None:
         """Put what was really used in the place of what was taken.
 
         Args:
-            taken: What the call holds.
+            packed: What the call took, as `pack` wrote it.
             real: Amount by metric; a missing or `None` entry uses what was taken.
             reserved: Whether the amounts are still reserved; a lost call's have been used already.
         """
-        for item in taken:
-            counter = self._counter(item.key)
-            found = real.get(item.key[1])  # type: ignore[call-overload]  # the text was a Metric when written
-            used = item.amount if found is None else amount(found)
+        for scope, metric, window, taken in json.loads(packed or "[]"):
+            counter = self._counter((scope, metric, window))
+            found = real.get(metric)
+            used = taken if found is None else amount(found)
             if reserved:
-                counter.reserved = max(0, counter.reserved - item.amount)
+                counter.reserved = max(0, counter.reserved - taken)
             else:
-                used -= item.amount
+                used -= taken
             counter.used = max(0, min(MAX_COUNT, counter.used + used))
             counter.changed = True
 
-    def count_key(self, key_id: str, at: datetime) -> None:
-        """Count one request of a key."""
-        use = self._key_uses.setdefault(key_id, _KeyUse(0, to_micros(at)))
+    def count_key(self, key_id: str, at: int) -> None:
+        """Count one request of a key, at a time in microseconds since 1970 UTC."""
+        use = self._key_uses.setdefault(key_id, _KeyUse())
         use.requests += 1
-        use.last_used_at = max(use.last_used_at, to_micros(at))
+        use.last_used_at = max(use.last_used_at, at)
 
     def write(self) -> None:
         """Write every counter that changed."""
@@ -123,7 +130,7 @@ class Ledger:
         )
         self._connection.executemany(
             _COUNT_KEY,
-            [(use.requests, use.last_used_at, use.last_used_at, key) for key, use in self._key_uses.items()],
+            [(use.requests, use.last_used_at, key_id) for key_id, use in self._key_uses.items()],
         )
 
     def _counter(self, key: Key) -> _Counter:
@@ -134,26 +141,18 @@ class Ledger:
         return counter
 
 
-def pack(holds: Sequence[Hold]) -> str:
-    """Write down what a call takes, so that any process can settle it."""
-    return json.dumps([[*_key(hold), amount(hold.amount)] for hold in _one_per_counter(holds)])
-
-
-def unpack(packed: str | None) -> tuple[Taken, ...]:
-    """Read what `pack` wrote."""
+def claims_of(holds: Sequence[Hold]) -> tuple[Claim, ...]:
+    """Gather holds by counter: two limits on one counter take the larger amount from it, once."""
+    by_key: dict[Key, tuple[Hold, ...]] = {}
+    for hold in holds:
+        key = (text(hold.scope), hold.metric, text(hold.window))
+        by_key[key] = (*by_key.get(key, ()), hold)
     return tuple(
-        Taken((scope, metric, window), taken) for scope, metric, window, taken in json.loads(packed or "[]")
+        Claim(key, max(amount(hold.amount) for hold in limits), limits, to_micros(limits[0].resets_at))
+        for key, limits in by_key.items()
     )
 
 
-def _key(hold: Hold) -> Key:
-    return text(hold.scope), hold.metric, text(hold.window)
-
-
-def _one_per_counter(holds: Sequence[Hold]) -> Sequence[Hold]:
-    largest: dict[Key, Hold] = {}
-    for hold in holds:
-        known = largest.get(_key(hold))
-        if known is None or hold.amount > known.amount:
-            largest[_key(hold)] = hold
-    return tuple(largest.values())
+def pack(claims: Iterable[Claim]) -> str:
+    """Write down what a call takes, so that any process can settle it."""
+    return json.dumps([(*claim.key, claim.amount) for claim in claims])

@@ -10,7 +10,6 @@ from typing import TypeVar
 import anyio
 from anyio import to_thread
 
-from dynaroute_mcp.errors import StoreUnavailable
 from dynaroute_mcp.store.driver import Params, corrupt
 from dynaroute_mcp.store.link import Link, open_for_reading
 from dynaroute_mcp.store.rows import Row
@@ -44,13 +43,11 @@ class Reader:
         return await to_thread.run_sync(partial(self._use, work), limiter=self._threads)
 
     async def close(self) -> None:
-        """Close the connections; a query that comes later fails."""
+        """Close the connections; one that is still in use, or opened later, is closed after its query."""
         self._closed = True
         await to_thread.run_sync(self._close_idle, limiter=self._threads)
 
     def _use(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        if self._closed:
-            raise StoreUnavailable("the database is being closed")
         try:
             link = self._idle.pop()
         except IndexError:

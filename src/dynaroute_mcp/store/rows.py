@@ -69,7 +69,7 @@ def amount(value: int) -> int:
 
 def text(value: str) -> str:
     """Make any text storable: half of a surrogate pair, which UTF-8 can't hold, is written as an escape."""
-    return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def key_values(row: KeyRow) -> Row:

@@ -9,7 +9,6 @@ can't be used is said to be so by each call, and tried again by the next.
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
@@ -72,7 +71,7 @@ class SqliteStore:
 
     async def add_key(self, row: KeyRow) -> None:
         """Store a new key."""
-        await self._writer.submit(partial(work.add_key, row=row))
+        await self._writer.submit(work.add_key(row))
 
     async def find_key(self, digest: bytes) -> KeyRow | None:
         """Look a key up by its SHA-256."""
@@ -80,7 +79,7 @@ class SqliteStore:
 
     async def revoke_key(self, digest: bytes, at: datetime) -> KeyRow | None:
         """Revoke a key; return it as it was before."""
-        return await self._writer.submit(partial(work.revoke_key, digest=digest, at=at))
+        return await self._writer.submit(work.revoke_key(digest, at))
 
     async def list_keys(self, owner: str | None) -> Sequence[KeyRow]:
         """List keys, oldest first."""
@@ -98,15 +97,15 @@ class SqliteStore:
 
     async def set_plan(self, owner: str, plan: str, at: datetime) -> None:
         """Give an owner and their keys a plan."""
-        await self._writer.submit(partial(work.set_plan, owner=owner, plan=plan, at=at))
+        await self._writer.submit(work.set_plan(owner, plan, at))
 
     async def begin(self, intent: Intent, holds: Sequence[Hold]) -> None:
         """Write an intent and take its holds."""
-        await self._writer.submit(partial(work.begin, intent=intent, holds=holds))
+        await self._writer.submit(work.begin(intent, holds))
 
     async def settle(self, outcome: Outcome, charged_nano_usd: int | None) -> None:
         """Complete an intent."""
-        await self._writer.submit(partial(work.settle, outcome=outcome, charged_nano_usd=charged_nano_usd))
+        await self._writer.submit(work.settle(outcome, charged_nano_usd))
 
     async def counters(self, scopes: Sequence[str]) -> Sequence[CounterRow]:
         """Read all counters of these scopes."""
@@ -145,13 +144,13 @@ class SqliteStore:
     async def mark_lost(self, before: datetime) -> int:
         """Give up intents whose deadline is before this time, slice by slice."""
         lost = 0
-        while (found := await self._writer.submit(partial(work.mark_lost, before=before))) > 0:
+        while (found := await self._writer.submit(work.mark_lost(before))) > 0:
             lost += found
         return lost
 
     async def add_feedback(self, row: FeedbackRow) -> None:
         """Store a correction."""
-        await self._writer.submit(partial(work.add_feedback, row=row))
+        await self._writer.submit(work.add_feedback(row))
 
     async def list_feedback(self, *, limit: int | None = None) -> Sequence[FeedbackRow]:
         """List corrections, newest first."""

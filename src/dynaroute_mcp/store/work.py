@@ -1,5 +1,9 @@
 # ruff: noqa: S608  # queries are built from constants; every value is a parameter
-"""The jobs that the writer does: each decides first and writes then, inside the batch's transaction."""
+"""The jobs that the writer does.
+
+Each function lays out its values where it is called and returns the part that needs the lock: it decides first
+and writes then, so that a job that raises has changed nothing.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,7 +11,7 @@ from typing import Final
 
 from dynaroute_mcp.errors import InvalidRequest, LimitExceeded, NotFound
 from dynaroute_mcp.store.base import FeedbackRow, Hold, KeyRow, Metric
-from dynaroute_mcp.store.ledger import Exceeded, pack, unpack
+from dynaroute_mcp.store.ledger import Exceeded, claims_of, pack
 from dynaroute_mcp.store.rows import (
     FEEDBACK_COLUMNS,
     INTENT_COLUMNS,
@@ -23,7 +27,7 @@ from dynaroute_mcp.store.rows import (
     text,
     to_micros,
 )
-from dynaroute_mcp.store.writer import Transaction
+from dynaroute_mcp.store.writer import Transaction, Work
 from dynaroute_mcp.types import Intent, Outcome
 
 LOST_SLICE: Final = 500
@@ -44,103 +48,125 @@ _BEGIN: Final = f"""
 _SETTLE: Final = f"""
     UPDATE calls SET ({OUTCOME_COLUMNS}) = ({_marks(OUTCOME_COLUMNS)}), holds = NULL WHERE id = ?
 """
+_FIND_CALL: Final = "SELECT id, status, finished_at, holds FROM calls WHERE request_id = ?"
+_FIND_OVERDUE: Final = "SELECT id, holds FROM calls WHERE status = 'in_flight' AND deadline_at < ? LIMIT ?"
+_MARK_LOST: Final = "UPDATE calls SET status = 'lost' WHERE id = ?"
+_REVOKE_KEY: Final = "UPDATE keys SET revoked_at = ? WHERE digest = ? AND revoked_at IS NULL"
 _SET_PLAN: Final = """
     INSERT INTO owners (owner, plan, changed_at) VALUES (?, ?, ?)
     ON CONFLICT DO UPDATE SET plan = excluded.plan, changed_at = excluded.changed_at
 """
 
 
-def add_key(transaction: Transaction, row: KeyRow) -> None:
+def add_key(row: KeyRow) -> Work[None]:
     """Store a key.
 
     Raises:
         InvalidRequest: its id or digest is there already.
     """
-    if transaction.connection.execute(_ADD_KEY, key_values(row)).rowcount == 0:
-        raise InvalidRequest(f"key {row.key_id!r} exists already; make a new one")
+    values = key_values(row)
+
+    def run(transaction: Transaction) -> None:
+        if transaction.connection.execute(_ADD_KEY, values).rowcount == 0:
+            raise InvalidRequest(f"key {row.key_id!r} exists already; make a new one")
+
+    return run
 
 
-def revoke_key(transaction: Transaction, digest: bytes, at: datetime) -> KeyRow | None:
+def revoke_key(digest: bytes, at: datetime) -> Work[KeyRow | None]:
     """Revoke a key unless it is already, and return it as it was."""
-    found = transaction.connection.execute(FIND_KEY, (digest,)).fetchone()
-    if found is None:
-        return None
-    transaction.connection.execute(
-        "UPDATE keys SET revoked_at = ? WHERE digest = ? AND revoked_at IS NULL", (to_micros(at), digest)
-    )
-    return read_key(found)
+
+    def run(transaction: Transaction) -> KeyRow | None:
+        found = transaction.connection.execute(FIND_KEY, (digest,)).fetchone()
+        if found is None:
+            return None
+        transaction.connection.execute(_REVOKE_KEY, (to_micros(at), digest))
+        return read_key(found)
+
+    return run
 
 
-def set_plan(transaction: Transaction, owner: str, plan: str, at: datetime) -> None:
+def set_plan(owner: str, plan: str, at: datetime) -> Work[None]:
     """Give an owner and all their keys a plan."""
-    transaction.connection.execute(_SET_PLAN, (text(owner), plan, to_micros(at)))
-    transaction.connection.execute("UPDATE keys SET plan = ? WHERE owner = ?", (plan, text(owner)))
+
+    def run(transaction: Transaction) -> None:
+        transaction.connection.execute(_SET_PLAN, (text(owner), plan, to_micros(at)))
+        transaction.connection.execute("UPDATE keys SET plan = ? WHERE owner = ?", (plan, text(owner)))
+
+    return run
 
 
-def begin(transaction: Transaction, intent: Intent, holds: Sequence[Hold]) -> None:
+def begin(intent: Intent, holds: Sequence[Hold]) -> Work[None]:
     """Write an intent and take its holds, all or none.
 
     Raises:
         LimitExceeded: a ceiling would be passed.
     """
-    exceeded = transaction.ledger.exceeded(holds)
-    if exceeded is not None:
-        if _exists(transaction, intent.request_id):
+    claims = claims_of(holds)
+    values = (*intent_values(intent), pack(claims), intent.model_id, intent.provider)
+    key_id, at = intent.caller.key_id, to_micros(intent.started_at)
+
+    def run(transaction: Transaction) -> None:
+        exceeded = transaction.ledger.exceeded(claims)
+        if exceeded is not None:
+            if transaction.connection.execute(_FIND_CALL, (intent.request_id,)).fetchone():
+                return
+            raise _refusal(exceeded, intent)
+        if transaction.connection.execute(_BEGIN, values).rowcount == 0:
             return
-        raise _refusal(exceeded, intent)
-    values = (*intent_values(intent), pack(holds), intent.model_id, intent.provider)
-    if transaction.connection.execute(_BEGIN, values).rowcount == 0:
-        return
-    transaction.ledger.take(holds)
-    if intent.caller.key_id is not None:
-        transaction.ledger.count_key(intent.caller.key_id, intent.started_at)
+        transaction.ledger.take(claims)
+        if key_id is not None:
+            transaction.ledger.count_key(key_id, at)
+
+    return run
 
 
-def settle(transaction: Transaction, outcome: Outcome, charged_nano_usd: int | None) -> None:
+def settle(outcome: Outcome, charged_nano_usd: int | None) -> Work[None]:
     """Write an outcome and what was really used, unless one is there already.
 
     Raises:
         NotFound: there is no such intent.
     """
-    found = transaction.connection.execute(
-        "SELECT id, status, finished_at, holds FROM calls WHERE request_id = ?", (outcome.request_id,)
-    ).fetchone()
-    if found is None:
-        raise NotFound(f"no request {outcome.request_id!r} was begun in this database")
-    row_id, status, finished_at, packed = found
-    if finished_at is not None:
-        return
-    real: dict[Metric, int | None] = {"tokens": outcome.usage.total_tokens, "nano_usd": charged_nano_usd}
-    transaction.connection.execute(_SETTLE, (*outcome_values(outcome), row_id))
-    transaction.ledger.use(unpack(packed), real, reserved=status == "in_flight")
+    values = outcome_values(outcome)
+    real = {"tokens": outcome.usage.total_tokens, "nano_usd": charged_nano_usd}
+
+    def run(transaction: Transaction) -> None:
+        found = transaction.connection.execute(_FIND_CALL, (outcome.request_id,)).fetchone()
+        if found is None:
+            raise NotFound(f"no request {outcome.request_id!r} was begun in this database")
+        row_id, status, finished_at, packed = found
+        if finished_at is None:
+            transaction.connection.execute(_SETTLE, (*values, row_id))
+            transaction.ledger.use(packed, real, reserved=status == "in_flight")
+
+    return run
 
 
-def mark_lost(transaction: Transaction, before: datetime) -> int:
+def mark_lost(before: datetime) -> Work[int]:
     """Give up a slice of the intents that should be over; their maximum stays charged."""
-    found = transaction.connection.execute(
-        "SELECT id, holds FROM calls WHERE status = 'in_flight' AND deadline_at < ? LIMIT ?",
-        (to_micros(before), LOST_SLICE),
-    ).fetchall()
-    transaction.connection.executemany(
-        "UPDATE calls SET status = 'lost' WHERE id = ?", [(row_id,) for row_id, _ in found]
-    )
-    for _, packed in found:
-        transaction.ledger.use(unpack(packed), {}, reserved=True)
-    return len(found)
+
+    def run(transaction: Transaction) -> int:
+        found = transaction.connection.execute(_FIND_OVERDUE, (to_micros(before), LOST_SLICE)).fetchall()
+        transaction.connection.executemany(_MARK_LOST, [(row_id,) for row_id, _ in found])
+        for _, packed in found:
+            transaction.ledger.use(packed, {}, reserved=True)
+        return len(found)
+
+    return run
 
 
-def add_feedback(transaction: Transaction, row: FeedbackRow) -> None:
+def add_feedback(row: FeedbackRow) -> Work[None]:
     """Store a correction."""
-    transaction.connection.execute(_ADD_FEEDBACK, feedback_values(row))
+    values = feedback_values(row)
 
+    def run(transaction: Transaction) -> None:
+        transaction.connection.execute(_ADD_FEEDBACK, values)
 
-def _exists(transaction: Transaction, request_id: str) -> bool:
-    found = transaction.connection.execute("SELECT 1 FROM calls WHERE request_id = ?", (request_id,))
-    return found.fetchone() is not None
+    return run
 
 
 def _refusal(exceeded: Exceeded, intent: Intent) -> LimitExceeded:
-    hold, wanted = exceeded.hold, amount(exceeded.hold.amount)
+    hold, wanted = exceeded.limit, amount(exceeded.limit.amount)
     assert hold.ceiling is not None
     wait_s = max(0.0, (hold.resets_at - intent.started_at).total_seconds())
     never = wanted > hold.ceiling

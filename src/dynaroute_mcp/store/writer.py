@@ -14,10 +14,12 @@ from typing import Generic, TypeVar
 import anyio
 from anyio import to_thread
 
-from dynaroute_mcp.errors import DynarouteError, StoreUnavailable
+from dynaroute_mcp.errors import StoreUnavailable
 from dynaroute_mcp.store.checkpoint import Checkpointer
+from dynaroute_mcp.store.driver import failures
 from dynaroute_mcp.store.ledger import Ledger
 from dynaroute_mcp.store.link import Link, open_for_writing
+from dynaroute_mcp.store.lock import exclusive
 
 MAX_BATCH = 256
 """Jobs in one transaction; bounds how long the lock is held."""
@@ -49,7 +51,9 @@ class _Job(Generic[_T]):
     def run(self, transaction: Transaction) -> None:
         try:
             self.result = self.work(transaction)
-        except (DynarouteError, ValueError, TypeError) as error:
+        except failures():
+            raise
+        except Exception as error:  # noqa: BLE001  # the caller's own error: it is raised there, alone
             self.error = error
 
 
@@ -63,6 +67,7 @@ class Writer:
     """The only writer of its process. `run` must be running for `submit` to return."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._link = Link(path, open_for_writing)
         self._checkpointer = Checkpointer(path)
         self._room = anyio.Semaphore(MAX_WAITING, fast_acquire=True)
@@ -125,15 +130,14 @@ class Writer:
 
     def _write(self, jobs: list[_Job[object]]) -> None:
         try:
-            with self._link.use() as connection:
+            with self._link.use() as connection, exclusive(self._path):
                 _commit(connection, jobs)
                 self._link.verify()
+                self._checkpointer.after_commit(connection)
         except StoreUnavailable as error:
             _log.warning("batch not written", extra={"jobs": len(jobs), "reason": str(error)})
             for job in jobs:
                 job.error = type(error)(str(error))
-        else:
-            self._checkpointer.after_commit(self._link)
 
 
 def _commit(connection: sqlite3.Connection, jobs: list[_Job[object]]) -> None:
