@@ -4,10 +4,11 @@ Only `wal_checkpoint(TRUNCATE)` is used: it leaves an empty log, so that there i
 reset while a foreign program makes a checkpoint, which is what SQLite's WAL-reset bug needs (see `driver.py`).
 """
 
+import logging
 import sqlite3
 from pathlib import Path
 
-from dynaroute_mcp.store.driver import BUSY_TIMEOUT_S
+from dynaroute_mcp.store.driver import BUSY_TIMEOUT_S, failures
 from dynaroute_mcp.store.files import wal_bytes
 
 THRESHOLD_BYTES = 4 * 1024 * 1024
@@ -15,6 +16,9 @@ THRESHOLD_BYTES = 4 * 1024 * 1024
 
 _PATIENCE_MS = 50
 """How long a checkpoint waits for readers before it gives way."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class Checkpointer:
@@ -27,8 +31,14 @@ class Checkpointer:
     def after_commit(self, connection: sqlite3.Connection) -> None:
         """Move the log if it has grown; one that could not be moved is tried again when it has grown more."""
         size = wal_bytes(self._path)
-        if size >= self._next_bytes:
-            self._next_bytes = THRESHOLD_BYTES if checkpoint(connection) else size + THRESHOLD_BYTES
+        if size < self._next_bytes:
+            return
+        try:
+            moved = checkpoint(connection)
+        except failures() as error:
+            _log.warning("log not moved into the database", extra={"reason": str(error)})
+            moved = False
+        self._next_bytes = THRESHOLD_BYTES if moved else size + THRESHOLD_BYTES
 
 
 def checkpoint(connection: sqlite3.Connection) -> bool:

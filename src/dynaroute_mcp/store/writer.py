@@ -61,6 +61,10 @@ class _Job(Generic[_T]):
 class _Batch:
     jobs: list[_Job[object]] = field(default_factory=list)
     done: anyio.Event = field(default_factory=anyio.Event)
+    failure: StoreUnavailable | None = field(
+        default_factory=lambda: StoreUnavailable("this was not recorded")
+    )
+    """`None` once everything is committed."""
 
 
 class Writer:
@@ -93,6 +97,8 @@ class Writer:
             batch = self._join(job)
             with anyio.CancelScope(shield=True):
                 await batch.done.wait()
+        if batch.failure is not None:
+            raise type(batch.failure)(str(batch.failure))
         if job.error is not None:
             raise job.error
         return job.result  # type: ignore[return-value]  # set by a job without error
@@ -125,19 +131,21 @@ class Writer:
             if not self._closing:
                 self._wake = anyio.Event()
         if batch.jobs:
-            await to_thread.run_sync(self._write, batch.jobs, limiter=self._thread)
-            batch.done.set()
+            try:
+                await to_thread.run_sync(self._write, batch, limiter=self._thread)
+            finally:
+                batch.done.set()
 
-    def _write(self, jobs: list[_Job[object]]) -> None:
+    def _write(self, batch: _Batch) -> None:
         try:
             with self._link.use() as connection, exclusive(self._path):
-                _commit(connection, jobs)
+                _commit(connection, batch.jobs)
                 self._link.verify()
+                batch.failure = None
                 self._checkpointer.after_commit(connection)
         except StoreUnavailable as error:
-            _log.warning("batch not written", extra={"jobs": len(jobs), "reason": str(error)})
-            for job in jobs:
-                job.error = type(error)(str(error))
+            batch.failure = error
+            _log.warning("batch not written", extra={"jobs": len(batch.jobs), "reason": str(error)})
 
 
 def _commit(connection: sqlite3.Connection, jobs: list[_Job[object]]) -> None:
