@@ -254,6 +254,8 @@ class Candidate:
     """Cost if every allowed output token is used: what a budget reserves."""
     max_output_tokens: int
     """Output bound behind `max_usd`."""
+    expected_output_tokens: int = 0
+    """Answer and hidden reasoning behind `expected_usd`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +288,8 @@ class Choice:
     """Price of the winner if it answered with nothing."""
     cheaper: Candidate | None = None
     better: Candidate | None = None
+    dearest: Candidate | None = None
+    """The eligible model that is expected to cost most, fallback or not: what a saving "versus highest" means."""
     notes: tuple[str, ...] = ()
     """What would change the decision, and warnings such as a budget at 80 %."""
 

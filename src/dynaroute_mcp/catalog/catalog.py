@@ -82,17 +82,6 @@ class Catalog:
         rows = self.prices.get(model_id, ())
         return next((row for row in reversed(rows) if row.valid_from <= day), None)
 
-    def quality(self, model: Model, category: Category) -> float | None:
-        """Fitness for a category in [0, 1]: its skills' ratings by weight; `None` for an unrated model.
-
-        A skill that no board rates is taken at the model's overall text rating.
-        """
-        overall = model.quality.get("text")
-        if overall is None:
-            return None
-        weights = self.weights[category].items()
-        return sum(weight * model.quality.get(skill, overall).value for skill, weight in weights)
-
     @property
     def checked_on(self) -> date | None:
         """The day of the newest check of a price; old prices deserve a warning."""

@@ -138,6 +138,11 @@ class Files:
         self.digest = hashed.hexdigest()[:12]
 
     def parse(self, kind: type[FileT]) -> FileT:
+        """Validate the file that has this form.
+
+        Raises:
+            ConfigurationInvalid: names file, row and field of the first fault.
+        """
         name = next(name for name, known in FILES.items() if known is kind)
         try:
             return kind.model_validate(self._data[name])
@@ -179,7 +184,6 @@ class Files:
                 known.update(row)
 
     def _explain(self, error: ValidationError, file: str) -> ConfigurationInvalid:
-        """Name file, row and field of the first fault."""
         fault = error.errors(include_url=False)[0]
         path: list[str] = []
         place: object = self._data[file]

@@ -134,6 +134,17 @@ class Model(Row):
     source: Note
     note: Note = ""
 
+    def weighted_quality(self, weights: Mapping[Skill, float]) -> float | None:
+        """Fitness in [0, 1] by its skills' ratings; `None` for an unrated model.
+
+        A skill that no board rates is taken at the model's overall text rating.
+        """
+        overall = self.quality.get("text")
+        if overall is None:
+            return None
+        total = sum(weight * self.quality.get(skill, overall).value for skill, weight in weights.items())
+        return total / sum(weights.values())
+
     def retired(self, on: date) -> bool:
         """Tell whether it no longer answers on this day."""
         return self.status == "retired" or (self.retires_at is not None and on >= self.retires_at)
@@ -225,6 +236,10 @@ class Ladder(Row):
     """Prior of the hidden reasoning of a model that thinks, at its default effort."""
     effort_factor: Mapping[Effort, Annotated[float, Field(ge=0, le=10)]]
     """How an asked effort changes that prior."""
+    unrated_local: Share = 0.0
+    """Quality of a free model on this machine that no board rates."""
+    input_margin: Annotated[float, Field(ge=1, le=2)]
+    """Factor on the estimated prompt where an upper bound is needed."""
     window_share: Share
     """Share of a context window that prompt and expected answer may fill; the rest covers estimates."""
     expected_turns: Annotated[int, Field(gt=0)]

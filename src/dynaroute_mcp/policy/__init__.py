@@ -1,0 +1,11 @@
+"""Which model answers a request: hard filters, then what is demanded, then what it costs.
+
+Pure functions over values. The catalog says what models are good for and cost, the classification what a prompt
+demands; here the two meet, and every decision can be explained.
+"""
+
+from dynaroute_mcp.policy.choosing import choose
+from dynaroute_mcp.policy.demand import levels_served
+from dynaroute_mcp.policy.situation import Expectation, Needs, Pin, Situation, needs
+
+__all__ = ["Expectation", "Needs", "Pin", "Situation", "choose", "levels_served", "needs"]

@@ -1,0 +1,149 @@
+"""The choice: sift, price, rank, and say why. Pure: the same situation gives the same choice."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from dynaroute_mcp.catalog import Model, Skill
+from dynaroute_mcp.policy.demand import (
+    demanded_level,
+    demanded_quality,
+    expectation,
+    expected_output_tokens,
+    quality,
+    skill_weights,
+)
+from dynaroute_mcp.policy.estimate import Draft, appraise, expected_usage
+from dynaroute_mcp.policy.explain import Verdict, losers, notes, praise, refusal
+from dynaroute_mcp.policy.filters import Exclusions, Objection, cooling, exclusions, object_to
+from dynaroute_mcp.policy.rank import (
+    Lead,
+    Ranking,
+    better_than,
+    chain_from,
+    cheaper_than,
+    conversation_lead,
+    rank,
+    rule_lead,
+)
+from dynaroute_mcp.policy.situation import Expectation, Needs, Situation, needs
+from dynaroute_mcp.pricing import price
+from dynaroute_mcp.types import Candidate, Choice
+
+_DIGITS: Final = 6
+"""Qualities are compared at this many digits, so that the order of a sum of floats cannot decide."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sieve:
+    """What a model has to pass, worked out once for all models."""
+
+    asked: Needs
+    excluded: Exclusions
+    weights: Mapping[Skill, float]
+    expected: Expectation
+
+
+def choose(situation: Situation) -> Choice:
+    """Choose the model for a request and the fallbacks behind it.
+
+    Hard filters come first, and an exclusion always wins. Of what is left, `balanced` takes the lowest expected cost
+    that meets the demanded quality, `cheapest` the same with the demand one step lower, `best` the highest
+    quality. A model that the caller names is taken alone, a rule's or a conversation's before the first choice.
+
+    Raises:
+        UnknownName: the request names a model that does not exist.
+        ContextTooLong: no model that could be asked has a window for it.
+        NoCandidate: no model passes every hard filter; the message says why and what to do.
+    """
+    ladder, label = situation.catalog.ladder, situation.classification
+    level = demanded_level(label.levels, ladder.quantile[situation.strategy])
+    demanded = round(demanded_quality(ladder, level, situation.strategy, label.difficulty), _DIGITS)
+    excluded = exclusions(situation)
+    ready, out = _sift(situation, excluded)
+    ranking = rank(situation, ready.values(), demanded)
+    lead = _lead(situation, ranking)
+    winner = lead.candidate or ranking.order[0]
+    verdict = Verdict(
+        winner=winner,
+        ranking=ranking,
+        lead=lead,
+        out=out,
+        level=level,
+        demanded=demanded,
+        unknown_exclusions=excluded.unknown,
+    )
+    return Choice(
+        chain=chain_from(winner, ranking, ladder.fallbacks),
+        reason=praise(situation, verdict),
+        losers=losers(situation, verdict),
+        strategy=situation.strategy,
+        demanded_level=level,
+        demanded_quality=demanded,
+        meets_demand=winner.quality >= demanded,
+        expected_output_tokens=winner.expected_output_tokens,
+        input_tokens=situation.input_tokens,
+        min_usd=_silent_usd(situation, winner),
+        cheaper=cheaper_than(winner, ranking.order),
+        better=better_than(winner, ranking.order),
+        dearest=max(ranking.order, key=lambda each: (each.expected_usd or Decimal(0), each.model_id)),
+        notes=notes(situation, verdict),
+    )
+
+
+def _sift(
+    situation: Situation, excluded: Exclusions
+) -> tuple[Mapping[str, Candidate], Mapping[str, Objection]]:
+    """Part the models into those that can answer and those that cannot, with the reason."""
+    named = situation.request.model
+    models = (situation.catalog.get_model(named),) if named else situation.catalog.models
+    sieve = _Sieve(
+        asked=needs(situation.request),
+        excluded=excluded,
+        weights=skill_weights(situation.catalog, situation.classification.categories),
+        expected=expectation(situation),
+    )
+    ready: dict[str, Candidate] = {}
+    resting: dict[str, Candidate] = {}
+    out: dict[str, Objection] = {}
+    for model in models:
+        verdict = _examine(situation, sieve, model)
+        if isinstance(verdict, Objection):
+            out[model.id] = verdict
+        elif (wait := cooling(situation, model)) is not None:
+            resting[model.id] = verdict
+            out[model.id] = wait
+        else:
+            ready[model.id] = verdict
+    if not ready and not resting:
+        raise refusal(situation, out)
+    if ready:
+        return ready, out
+    return resting, {key: objection for key, objection in out.items() if key not in resting}
+
+
+def _examine(situation: Situation, sieve: _Sieve, model: Model) -> Candidate | Objection:
+    output_tokens = expected_output_tokens(situation.catalog.ladder, sieve.expected, sieve.asked, model)
+    objection = object_to(situation, sieve.asked, sieve.excluded, model, output_tokens)
+    if objection is not None:
+        return objection
+    fitness = round(quality(situation.catalog, model, sieve.weights), _DIGITS)
+    return appraise(situation, Draft(model=model, quality=fitness, output_tokens=output_tokens))
+
+
+def _lead(situation: Situation, ranking: Ranking) -> Lead:
+    if situation.request.model:
+        return Lead(candidate=ranking.order[0], note="the request names it")
+    nobody = Lead(candidate=None)
+    rule = rule_lead(situation, ranking.order)
+    if rule is not None and rule.candidate is not None:
+        return rule
+    return conversation_lead(situation, ranking) or rule or nobody
+
+
+def _silent_usd(situation: Situation, winner: Candidate) -> Decimal | None:
+    """What the prompt alone costs on the winner."""
+    model = situation.catalog.by_id[winner.model_id]
+    cost = price(situation.catalog, model.id, situation.at, expected_usage(situation, model, 0))
+    return cost.total_usd if cost else None

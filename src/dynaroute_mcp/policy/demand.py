@@ -1,0 +1,93 @@
+"""What a classified prompt demands: a level, a quality, and so many tokens."""
+
+from collections.abc import Mapping
+from itertools import accumulate
+from typing import Final
+
+from dynaroute_mcp.catalog import Catalog, Ladder, Model, Skill
+from dynaroute_mcp.policy.situation import Expectation, Needs, Situation
+from dynaroute_mcp.taxonomy import Category, Level, Strategy
+
+_ROUNDING: Final = 1e-9
+_HALF: Final = 0.5
+
+
+def demanded_level(levels: Mapping[Level, float], quantile: float) -> Level:
+    """The lowest level that the prompt does not pass with this probability."""
+    for level, share in zip(Level, accumulate(levels.get(level, 0.0) for level in Level), strict=True):
+        if share >= quantile - _ROUNDING:
+            return level
+    return Level.L5
+
+
+def demanded_quality(ladder: Ladder, level: Level, strategy: Strategy, difficulty: float | None) -> float:
+    """Quality in [0, 1] that a level asks for; `cheapest` asks for that of the level below."""
+    rungs = [ladder.below_first, *(ladder.demand[each] for each in Level)]
+    rung = int(level) - (strategy is Strategy.CHEAPEST)
+    return rungs[rung] + _within_step(ladder, level, rungs, rung, difficulty)
+
+
+def _within_step(
+    ladder: Ladder, level: Level, rungs: list[float], rung: int, difficulty: float | None
+) -> float:
+    """Up to half a step towards the next rung for a prompt harder than is usual at its level, or down if easier."""
+    usual = ladder.neutral_difficulty.get(level)
+    if difficulty is None or usual is None or difficulty == usual:
+        return 0.0
+    if difficulty > usual:
+        step = rungs[min(rung + 1, len(rungs) - 1)] - rungs[rung]
+        return _HALF * step * (difficulty - usual) / (1 - usual)
+    step = rungs[rung] - rungs[max(rung - 1, 0)]
+    return _HALF * step * (difficulty - usual) / usual
+
+
+def skill_weights(catalog: Catalog, categories: Mapping[Category, float]) -> dict[Skill, float]:
+    """How much each skill counts, over all categories that the prompt may belong to."""
+    weights: dict[Skill, float] = {}
+    for category, share in categories.items():
+        for skill, weight in catalog.weights[category].items():
+            weights[skill] = weights.get(skill, 0.0) + share * weight
+    return weights
+
+
+def quality(catalog: Catalog, model: Model, weights: Mapping[Skill, float]) -> float:
+    """Fitness of a model in [0, 1]; one that nobody rated is trusted with nothing, a local one with level 1."""
+    rated = model.weighted_quality(weights)
+    if rated is not None:
+        return rated
+    return catalog.ladder.unrated_local if model.free else 0.0
+
+
+def levels_served(catalog: Catalog, model: Model) -> tuple[Level, ...]:
+    """Levels whose demand a model meets on average over the categories."""
+    even = {category: 1 / len(Category) for category in Category}
+    reached = quality(catalog, model, skill_weights(catalog, even)) + _ROUNDING
+    return tuple(level for level in Level if catalog.ladder.demand[level] <= reached)
+
+
+def expectation(situation: Situation) -> Expectation:
+    """Expected length of the answer: from the user's own calls once there are enough, else the prior."""
+    label, ladder = situation.classification, situation.catalog.ladder
+    learnt = situation.learnt.get((label.category, label.level))
+    if learnt is not None and learnt.calls >= ladder.learnt_after:
+        return learnt
+    return Expectation(
+        visible_tokens=ladder.expected_output_tokens(label.category, label.level),
+        reasoning_tokens=ladder.reasoning_tokens[label.level],
+        calls=0,
+    )
+
+
+def expected_output_tokens(ladder: Ladder, expected: Expectation, asked: Needs, model: Model) -> int:
+    """Answer and hidden reasoning of one model."""
+    return expected.visible_tokens + round(expected.reasoning_tokens * _effort(ladder, asked, model))
+
+
+def _effort(ladder: Ladder, asked: Needs, model: Model) -> float:
+    """How much a model will think, as a share of its thinking at the default effort."""
+    constraints = model.constraints
+    if constraints.tools_need_effort_none and "tools" in asked.capabilities:
+        return 0.0
+    if asked.effort is not None and asked.effort in constraints.efforts:
+        return ladder.effort_factor[asked.effort]
+    return float(constraints.thinking_by_default or constraints.thinking_always_on)

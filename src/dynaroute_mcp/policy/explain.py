@@ -1,0 +1,169 @@
+"""The reasons in words: the winner's, each loser's, and what to do when nobody is left."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from dynaroute_mcp.errors import ContextTooLong, DynarouteError, NoCandidate
+from dynaroute_mcp.policy.filters import Kind, Objection
+from dynaroute_mcp.policy.rank import Lead, Ranking
+from dynaroute_mcp.policy.situation import Situation
+from dynaroute_mcp.policy.wording import dollars
+from dynaroute_mcp.taxonomy import Level, Strategy
+from dynaroute_mcp.types import Candidate, Loser
+
+_ADVICE: Final[dict[Kind, str]] = {
+    "budget": "raise max_cost_usd or the budget, or set a lower max_tokens",
+    "cooling": "try again in a moment",
+    "capability": "leave the part out that no model takes, or add a provider",
+    "excluded": "take a model out of the exclusions",
+    "price": "add a price in the catalog overlay, or lift the budget",
+    "retired": "name a current model",
+    "window": "shorten the prompt, or ask for a smaller max_tokens",
+    "wire": "change the tools, tool_choice or reasoning_effort, or add a provider",
+}
+_MAX_KEYS_NAMED: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What was decided, before it is put into words."""
+
+    winner: Candidate
+    ranking: Ranking
+    lead: Lead
+    out: Mapping[str, Objection]
+    level: Level
+    demanded: float
+    unknown_exclusions: tuple[str, ...]
+
+
+def praise(situation: Situation, verdict: Verdict) -> str:
+    """Why the winner won."""
+    winner, label = verdict.winner, situation.classification
+    usd = winner.expected_usd
+    about = f"quality {winner.quality:.2f}, " + (
+        f"about {dollars(usd)}" if usd is not None else "price unknown"
+    )
+    if verdict.lead.candidate is not None and verdict.lead.note:
+        return f"{winner.model_id} ({about}): {verdict.lead.note}"
+    demand = f"{label.category} at level {verdict.level} (quality {verdict.demanded:.2f})"
+    count = len(verdict.ranking.good)
+    if not count:
+        return f"{winner.model_id} ({about}) comes closest to {demand}; no model at hand meets it"
+    how = "the best" if situation.strategy is Strategy.BEST else "the cheapest"
+    return f"{winner.model_id} ({about}) is {how} of {count} that meet {demand}"
+
+
+def losers(situation: Situation, verdict: Verdict) -> tuple[Loser, ...]:
+    """Why the others lost, nearest first; models without a key are summed up by provider, retired ones left out."""
+    ranked = [
+        Loser(model_id=each.model_id, reason=_behind(situation, verdict, each))
+        for each in verdict.ranking.order
+        if each is not verdict.winner
+    ]
+    filtered = [
+        Loser(model_id=model_id, reason=objection.reason)
+        for model_id, objection in sorted(verdict.out.items())
+        if objection.kind not in {"key", "retired"}
+    ]
+    return (*ranked, *filtered, *_keyless(situation, verdict.out))
+
+
+def _behind(situation: Situation, verdict: Verdict, loser: Candidate) -> str:
+    winner = verdict.winner
+    if loser.quality < verdict.demanded:
+        return f"quality {loser.quality:.2f} < {verdict.demanded:.2f} demanded"
+    if situation.strategy is Strategy.BEST and loser.quality < winner.quality:
+        return f"quality {loser.quality:.2f} < {winner.quality:.2f}"
+    if loser.expected_usd is None or winner.expected_usd is None:
+        return "price unknown" if loser.expected_usd is None else "not the model asked for"
+    more = loser.expected_usd - winner.expected_usd
+    if more > 0:
+        return f"dearer by {dollars(more)}"
+    if more < 0:
+        return f"cheaper by {dollars(-more)}, but {verdict.lead.note or 'less fit'}"
+    return "costs the same" if loser.quality >= winner.quality else "costs the same, lower quality"
+
+
+def _keyless(situation: Situation, out: Mapping[str, Objection]) -> list[Loser]:
+    models = situation.catalog.by_id
+    reasons = {models[key].provider: each.reason for key, each in out.items() if each.kind == "key"}
+    counts = Counter(models[key].provider for key, each in out.items() if each.kind == "key")
+    return [
+        Loser(model_id=f"{provider}/*", reason=f"{reasons[provider]} ({counts[provider]} models)")
+        for provider in sorted(counts)
+    ]
+
+
+def notes(situation: Situation, verdict: Verdict) -> tuple[str, ...]:
+    """What a caller should know beside the choice."""
+    label, winner = situation.classification, verdict.winner
+    told = []
+    if verdict.level != label.level:
+        told.append(f"most likely level {label.level}, hedged to {verdict.level} ({situation.strategy})")
+    if verdict.lead.candidate is None and verdict.lead.note:
+        told.append(verdict.lead.note)
+    if winner.quality < verdict.demanded:
+        told.append(
+            f"quality {winner.quality:.2f} is below the {verdict.demanded:.2f} that level {verdict.level} asks"
+        )
+    if situation.cooling.get(winner.model_id) or situation.cooling.get(winner.provider):
+        told.append("every model that could answer is cooling down; this call probes one")
+    if winner.expected_usd is None:
+        told.append(f"the price of {winner.model_id} is unknown")
+    told += _cliffs(situation, winner)
+    told += [
+        f"excluded name {name!r} is neither a model nor a provider here"
+        for name in verdict.unknown_exclusions
+    ]
+    return tuple(told)
+
+
+def _cliffs(situation: Situation, winner: Candidate) -> list[str]:
+    """Say when the price is not the plain one: a long prompt, or an hour at which it is a multiple."""
+    row = situation.catalog.find_price(winner.model_id, situation.at)
+    if row is None:
+        return []
+    passed = [tier.above_tokens for tier in row.tiers if situation.input_tokens > tier.above_tokens]
+    told = [f"a prompt above {passed[-1]:,} tokens is billed at the long-context rate"] if passed else []
+    if row.calendar is not None:
+        told.append(f"{winner.model_id} costs more at peak hours ({row.calendar})")
+    return told
+
+
+def refusal(situation: Situation, out: Mapping[str, Objection]) -> DynarouteError:
+    """The error when nobody can answer: why, by reason, and what would help."""
+    named = situation.request.model
+    kinds = Counter(objection.kind for objection in out.values())
+    if named:
+        objection = next(iter(out.values()))
+        kind = ContextTooLong if objection.kind == "window" else NoCandidate
+        return kind(
+            f"{next(iter(out))} can't take this request: {objection.reason}{_advice(situation, kinds)}"
+        )
+    if kinds["window"] and not kinds["budget"]:
+        return ContextTooLong(
+            f"no model that can be called has room for {situation.input_tokens:,} prompt tokens and the answer"
+            f"; {_ADVICE['window']}"
+        )
+    contenders = {key: each for key, each in out.items() if each.kind != "retired"}
+    reasons = Counter(each.reason.split(":")[0] for each in contenders.values())
+    listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
+    return NoCandidate(
+        f"no model can take this request: {listed or 'the catalog is empty'}{_advice(situation, kinds)}"
+    )
+
+
+def _advice(situation: Situation, kinds: Mapping[Kind, int]) -> str:
+    """What to do, for the kind of objection that stands nearest to an answer."""
+    nearest: tuple[Kind, ...] = ("cooling", "budget", "price", "window", "wire", "capability", "excluded")
+    for kind in nearest:
+        if kinds.get(kind):
+            return f"; {_ADVICE[kind]}"
+    if kinds.get("key"):
+        rows = situation.catalog.providers.values()
+        names = [row.key_env[0] for row in rows if row.id not in situation.usable and row.key_env]
+        return f"; set one of {', '.join(names[:_MAX_KEYS_NAMED])} or another provider's key"
+    return f"; {_ADVICE['retired']}"

@@ -1,0 +1,118 @@
+"""Hard filters: why a model cannot take a request, in words for people."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from dynaroute_mcp.catalog import Capability, Catalog, Model
+from dynaroute_mcp.policy.situation import Needs, Situation
+from dynaroute_mcp.pricing import current_rates
+
+Kind = Literal["retired", "excluded", "key", "wire", "capability", "window", "price", "budget", "cooling"]
+
+_MISSING: Final[dict[Capability, str]] = {
+    "tools": "no tools",
+    "vision": "no vision",
+    "pdf": "no documents",
+    "json_mode": "no JSON mode",
+    "json_schema": "no JSON schema",
+    "reasoning": "no reasoning",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objection:
+    """Why one model is out."""
+
+    kind: Kind
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exclusions:
+    """Models and providers never to choose, by id, and names among them that mean nothing here."""
+
+    ids: frozenset[str]
+    unknown: tuple[str, ...]
+
+    def cover(self, model: Model) -> bool:
+        """Tell whether a model is out, by itself or with its provider."""
+        return model.id in self.ids or model.provider in self.ids
+
+
+def exclusions(situation: Situation) -> Exclusions:
+    """The request's and the operator's exclusions together; any name of a model or provider will do."""
+    catalog, ids, unknown = situation.catalog, set(), []
+    for name in sorted({*situation.request.routing.exclude, *situation.settings.exclude}):
+        found = {row.id for row in (catalog.find_provider(name), catalog.find_model(name)) if row}
+        ids |= found
+        if not found:
+            unknown.append(name)
+    return Exclusions(ids=frozenset(ids), unknown=tuple(unknown))
+
+
+def object_to(
+    situation: Situation, asked: Needs, excluded: Exclusions, model: Model, output_tokens: int
+) -> Objection | None:
+    """The first reason why a model cannot be asked at all; money and health are looked at later."""
+    return next(_objections(situation, asked, excluded, model, output_tokens), None)
+
+
+def _objections(
+    situation: Situation, asked: Needs, excluded: Exclusions, model: Model, output_tokens: int
+) -> Iterator[Objection]:
+    if model.retired(situation.at.date()):
+        yield Objection(kind="retired", reason=_retired(model))
+    if excluded.cover(model):
+        yield Objection(kind="excluded", reason="excluded")
+    if model.provider not in situation.usable:
+        yield Objection(kind="key", reason=_no_key(situation.catalog, model))
+    if wire := _wire(asked, model):
+        yield Objection(kind="wire", reason=wire)
+    for need in sorted(asked.capabilities - model.capabilities):
+        yield Objection(kind="capability", reason=_MISSING[need])
+    if window := _window(situation, model, output_tokens):
+        yield Objection(kind="window", reason=window)
+    if situation.priced_only and current_rates(situation.catalog, model.id, situation.at) is None:
+        yield Objection(kind="price", reason="no known price, and a budget is set")
+
+
+def cooling(situation: Situation, model: Model) -> Objection | None:
+    """Whether a model is to be left alone just now."""
+    wait_s = max(situation.cooling.get(model.id, 0.0), situation.cooling.get(model.provider, 0.0))
+    return Objection(kind="cooling", reason=f"cooling {wait_s:.0f} s") if wait_s > 0 else None
+
+
+def _retired(model: Model) -> str:
+    when = f"retired {model.retires_at}" if model.retires_at else "retired"
+    return f"{when}, use {model.replacement}" if model.replacement else when
+
+
+def _no_key(catalog: Catalog, model: Model) -> str:
+    names = catalog.providers[model.provider].key_env
+    return f"no key: set {names[0]}" if names else f"{model.provider} can't be reached"
+
+
+def _wire(asked: Needs, model: Model) -> str | None:
+    limits = model.constraints
+    tools = "tools" in asked.capabilities
+    if limits.needs_responses or (tools and limits.tools_need_responses):
+        return f"{'tools' if not limits.needs_responses else 'answers'} on the Responses API only"
+    if tools and limits.tools_need_effort_none and asked.effort not in {None, "none"}:
+        return "takes tools only without reasoning"
+    if asked.forced_tool and not limits.forced_tool_choice:
+        return "can't be forced to call a tool"
+    if asked.prefill and not limits.prefill:
+        return "can't continue an assistant message"
+    return None
+
+
+def _window(situation: Situation, model: Model, output_tokens: int) -> str | None:
+    """Prompt and expected answer must fit with room for the estimate's error."""
+    share = situation.catalog.ladder.window_share
+    if model.max_input_tokens and situation.input_tokens > share * model.max_input_tokens:
+        return f"prompt window {model.max_input_tokens:,} < {situation.input_tokens:,} tokens"
+    wanted = situation.input_tokens + output_tokens
+    if wanted > share * model.context_tokens:
+        return f"window {model.context_tokens:,} < {wanted:,} tokens"
+    return None

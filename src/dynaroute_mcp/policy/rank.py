@@ -1,0 +1,156 @@
+"""The order of the candidates that are left, and whether a conversation stays where it is."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from dynaroute_mcp.catalog import Catalog, Model
+from dynaroute_mcp.policy.estimate import expected_usage
+from dynaroute_mcp.policy.situation import Pin, Situation
+from dynaroute_mcp.policy.wording import dollars
+from dynaroute_mcp.pricing import price
+from dynaroute_mcp.taxonomy import Strategy
+from dynaroute_mcp.types import Candidate
+
+CostKey = tuple[bool, Decimal, bool, float, str]
+"""Unknown cost last, then the cost, then what is preferred, then the better one, then by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """Candidates in order of choice."""
+
+    good: tuple[Candidate, ...]
+    """Those that meet the demand, the first choice first."""
+    weak: tuple[Candidate, ...]
+    """The others, best first."""
+
+    @property
+    def order(self) -> tuple[Candidate, ...]:
+        """All of them."""
+        return self.good + self.weak
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lead:
+    """A candidate that goes before the first choice, and why; or only why none does."""
+
+    candidate: Candidate | None
+    note: str | None = None
+
+
+def rank(situation: Situation, candidates: Iterable[Candidate], demanded: float) -> Ranking:
+    """Order candidates: those that meet the demand by the strategy, then the others by quality."""
+    by_cost = _cost_key(situation)
+
+    def by_quality(candidate: Candidate) -> tuple[float, CostKey]:
+        return -candidate.quality, by_cost(candidate)
+
+    everyone = tuple(candidates)
+    good = [candidate for candidate in everyone if candidate.quality >= demanded]
+    weak = [candidate for candidate in everyone if candidate.quality < demanded]
+    if situation.strategy is Strategy.BEST:
+        good.sort(key=by_quality)
+    else:
+        good.sort(key=by_cost)
+    weak.sort(key=by_quality)
+    return Ranking(good=tuple(good), weak=tuple(weak))
+
+
+def _cost_key(situation: Situation) -> Callable[[Candidate], CostKey]:
+    preferred = _ids(situation.catalog, situation.settings.prefer)
+
+    def key(candidate: Candidate) -> CostKey:
+        usd = candidate.expected_usd
+        liked = candidate.model_id in preferred or candidate.provider in preferred
+        return usd is None, usd or Decimal(0), not liked, -candidate.quality, candidate.model_id
+
+    return key
+
+
+def _ids(catalog: Catalog, names: Iterable[str]) -> frozenset[str]:
+    rows = ((catalog.find_provider(name), catalog.find_model(name)) for name in names)
+    return frozenset(row.id for pair in rows for row in pair if row is not None)
+
+
+def chain_from(winner: Candidate, ranking: Ranking, fallbacks: int) -> tuple[Candidate, ...]:
+    """The winner, then the next best, another provider first: what broke one may have broken its siblings."""
+    seen = Counter([winner.provider])
+    rest = []
+    for group in (ranking.good, ranking.weak):
+        numbered = []
+        for candidate in group:
+            if candidate is not winner:
+                numbered.append((seen[candidate.provider], candidate))
+                seen[candidate.provider] += 1
+        rest += [candidate for _, candidate in sorted(numbered, key=lambda pair: pair[0])]
+    return (winner, *rest[:fallbacks])
+
+
+def cheaper_than(winner: Candidate, order: Sequence[Candidate]) -> Candidate | None:
+    """The best of those that are expected to cost less."""
+    usd = winner.expected_usd
+    if usd is None:
+        return None
+    less = [(c.expected_usd, c) for c in order if c.expected_usd is not None and c.expected_usd < usd]
+    return min(less, key=lambda pair: (-pair[1].quality, pair[0], pair[1].model_id))[1] if less else None
+
+
+def better_than(winner: Candidate, order: Sequence[Candidate]) -> Candidate | None:
+    """The cheapest of those that are fitter."""
+    fitter = [(c.expected_usd, c) for c in order if c.expected_usd is not None and c.quality > winner.quality]
+    return min(fitter, key=lambda pair: (pair[0], -pair[1].quality, pair[1].model_id))[1] if fitter else None
+
+
+def rule_lead(situation: Situation, order: Sequence[Candidate]) -> Lead | None:
+    """The model that the operator's first matching rule names, if it passed every filter."""
+    category = situation.classification.category
+    rule = next((rule for rule in situation.settings.rules if rule.category in {category, "*"}), None)
+    if rule is None:
+        return None
+    model = situation.catalog.find_model(rule.model)
+    found = _find(order, model)
+    if found is None:
+        return Lead(candidate=None, note=f"the rule for {rule.category} names {rule.model}, which is out")
+    return Lead(candidate=found, note=f"the rule for {rule.category} names it")
+
+
+def conversation_lead(situation: Situation, ranking: Ranking) -> Lead | None:
+    """The model that the conversation is on, while its cache is warm and moving is neither needed nor cheaper."""
+    pin = situation.pin
+    if pin is None or pin.warm_tokens <= 0:
+        return None
+    here = _find(ranking.order, situation.catalog.find_model(pin.model_id))
+    if here is None:
+        return Lead(candidate=None, note=f"the conversation leaves {pin.model_id}, which is out")
+    if ranking.good and here not in ranking.good:
+        return Lead(candidate=None, note=f"the conversation moves up from {here.model_id}")
+    first = ranking.order[0]
+    if first is here or situation.strategy is Strategy.BEST:
+        return Lead(candidate=here)
+    saved = _saved_by_moving(situation, pin, here, first)
+    if saved is not None and saved > 0:
+        note = f"the conversation moves from {here.model_id}: {dollars(saved)} less even with a cold cache"
+        return Lead(candidate=None, note=note)
+    return Lead(candidate=here, note=f"its cache holds {pin.warm_tokens:,} tokens of this conversation")
+
+
+def _saved_by_moving(situation: Situation, pin: Pin, here: Candidate, there: Candidate) -> Decimal | None:
+    """What staying costs over the expected turns, less a cold start elsewhere and the same turns there."""
+    turns = situation.catalog.ladder.expected_turns
+
+    def turn(candidate: Candidate, warm_tokens: int) -> Decimal | None:
+        model = situation.catalog.by_id[candidate.model_id]
+        usage = expected_usage(situation, model, candidate.expected_output_tokens, warm_tokens=warm_tokens)
+        cost = price(situation.catalog, model.id, situation.at, usage)
+        return cost.total_usd if cost else None
+
+    stay, cold, warm = turn(here, pin.warm_tokens), turn(there, 0), turn(there, pin.warm_tokens)
+    if stay is None or cold is None or warm is None:
+        return None
+    return turns * stay - (cold + turns * warm)
+
+
+def _find(order: Sequence[Candidate], model: Model | None) -> Candidate | None:
+    return next((each for each in order if model is not None and each.model_id == model.id), None)
