@@ -44,7 +44,9 @@ class Messages:
         headers = {"anthropic-version": _VERSION}
         if call.endpoint.api_key is not None:
             headers["x-api-key"] = call.endpoint.api_key
-        return Outgoing(path="/messages", headers=headers, body=body, dropped=settled.dropped)
+        return Outgoing(
+            path=call.endpoint.path("v1", "/messages"), headers=headers, body=body, dropped=settled.dropped
+        )
 
     def read(self, call: Call, reply: object) -> tuple[tuple[Part, ...], Ending]:
         """Read a whole reply; see `Translation`."""

@@ -56,6 +56,10 @@ class _CacheCreation(Theirs):
     ephemeral_1h_input_tokens: object = None
 
 
+class _OutputDetails(Theirs):
+    thinking_tokens: object = None
+
+
 class _Usage(Theirs):
     """Counts; every value may be nonsense."""
 
@@ -64,6 +68,7 @@ class _Usage(Theirs):
     cache_read_input_tokens: object = None
     cache_creation_input_tokens: object = None
     cache_creation: Annotated[_CacheCreation | None, Lenient] = None
+    output_tokens_details: Annotated[_OutputDetails | None, Lenient] = None
 
 
 class _Block(Theirs):
@@ -162,6 +167,7 @@ def _reported(*reports: _Usage | None) -> Reported | None:
         return next((count for count in reversed(counts) if count is not None), None)
 
     split = [report.cache_creation for report in known if report.cache_creation is not None]
+    thought = [report.output_tokens_details for report in known if report.output_tokens_details is not None]
     written_5m = last([one.ephemeral_5m_input_tokens for one in split])
     return Reported(
         input=last([report.input_tokens for report in known]),
@@ -173,6 +179,7 @@ def _reported(*reports: _Usage | None) -> Reported | None:
         ),
         cache_write_1h=last([one.ephemeral_1h_input_tokens for one in split]),
         output=last([report.output_tokens for report in known]),
+        reasoning=last([one.thinking_tokens for one in thought]),
         inclusive=False,
     )
 

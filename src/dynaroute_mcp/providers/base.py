@@ -4,6 +4,7 @@ A `Dialect` is what the layer above calls. Every HTTP dialect is one `Translatio
 driven by the one `HttpDialect`, which owns clocks, streams and usage.
 """
 
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -22,6 +23,16 @@ class Endpoint:
     base_url: str
     """Without a trailing slash; from configuration only, never from a request."""
     api_key: str | None = field(default=None, repr=False)
+
+    def path(self, version: str, rest: str) -> str:
+        """Return a path below `base_url` that holds the API's version once.
+
+        The variables that other tools share name some providers' hosts without it (`ANTHROPIC_BASE_URL`).
+        """
+        return rest if _VERSION.search(self.base_url) else f"/{version}{rest}"
+
+
+_VERSION = re.compile(r"/v\d\w*/?$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,7 @@ class GenerateContent:
         key = call.endpoint.api_key
         verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
         return Outgoing(
-            path=f"/models/{quote(call.model.wire_id, safe='')}:{verb}",
+            path=call.endpoint.path("v1beta", f"/models/{quote(call.model.wire_id, safe='')}:{verb}"),
             headers={} if key is None else {"x-goog-api-key": key},
             body=body,
             dropped=settled.dropped,

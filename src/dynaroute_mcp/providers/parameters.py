@@ -256,7 +256,8 @@ class _Fitting:
     def _nearest(self, effort: Effort | None) -> Effort | None:
         """The effort to send; `None` sends none."""
         thinking, known = self.flags.thinking, self.flags.efforts
-        if effort is None or thinking == "none":
+        by_word = self.wording in {"openai", "responses"}
+        if effort is None or thinking == "none" or (by_word and thinking != "effort"):
             return None
         if effort == "none" and thinking != "effort" and not self.flags.thinking_always_on:
             return "none"

@@ -23,8 +23,12 @@ def dialects(wire: Wire, *, estimate: Callable[[str], int]) -> Mapping[catalog.D
     chat, responses, messages, content = ChatCompletions(), Responses(), Messages(), GenerateContent()
 
     def openai(call: Call) -> Translation:
-        needs_responses = call.model.constraints.tools_need_responses and call.request.tools
-        return responses if needs_responses else chat
+        flags = call.model.constraints
+        return (
+            responses
+            if flags.needs_responses or (flags.tools_need_responses and call.request.tools)
+            else chat
+        )
 
     return {
         "openai": HttpDialect(wire, openai, estimate),
