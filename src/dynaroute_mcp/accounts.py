@@ -147,6 +147,14 @@ class Accounts:
         """
         return await self._store.list_keys(check_owner(owner))
 
+    async def key_statuses(self, owner: str) -> Sequence[KeyStatus]:
+        """List an owner's keys with their states, oldest first; plan and use are left out.
+
+        Raises:
+            InvalidRequest: the owner is empty, too long or holds control characters.
+        """
+        return [KeyStatus(state=self._state(row), row=row) for row in await self.list_keys(owner)]
+
     async def caller_for(self, key: str) -> Caller:
         """Tell on whose behalf a key speaks.
 

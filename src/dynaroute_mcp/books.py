@@ -16,6 +16,7 @@ import anyio
 from dynaroute_mcp.availability import Availability
 from dynaroute_mcp.errors import NotFound, StoreUnavailable
 from dynaroute_mcp.limits import Limit, holds, limits_of, priced_only, usd_left, warnings
+from dynaroute_mcp.policy import Pin
 from dynaroute_mcp.pricing import NOTHING, price, saving, saving_pct
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.store.base import Store
@@ -68,6 +69,8 @@ class Decision:
     simulated: bool
     """The sandbox answers, either for a test key or because no provider can be called."""
     standing: Standing
+    pin: Pin | None
+    """The model that the conversation was on."""
     started_at: datetime
     started: float
     """On the monotonic clock."""
@@ -190,14 +193,24 @@ class Books:
         cost = price(catalog, ending.model_id, at, ending.usage)
         if cost is None:
             return Bill(cost=None, latency_ms=latency_ms)
-        others = [price(catalog, c.model_id, at, ending.usage) for c in decision.choice.chain]
-        dearest = max((other.total_usd for other in others if other), default=cost.total_usd)
+        dearest = decision.choice.dearest
+        most = price(catalog, dearest.model_id, at, ending.usage) if dearest else None
         return Bill(
             cost=cost,
-            gpt41=saving(catalog, GPT41, ending.usage, cost.total_usd, at),
-            baseline=saving(catalog, self._settings.baseline_model, ending.usage, cost.total_usd, at),
-            versus_highest_pct=saving_pct(dearest, cost.total_usd),
+            gpt41=self._saving(GPT41, decision, ending, cost, at),
+            baseline=self._saving(self._settings.baseline_model, decision, ending, cost, at),
+            versus_highest_pct=saving_pct(most.total_usd, cost.total_usd) if most else None,
             latency_ms=latency_ms,
+        )
+
+    def _saving(
+        self, baseline: str, decision: Decision, ending: Ending, cost: Cost, at: datetime
+    ) -> Saving | None:
+        pin = decision.pin
+        moved = pin is not None and pin.model_id != ending.model_id
+        warm = pin.warm_tokens if pin is not None and moved else 0
+        return saving(
+            self._availability.catalog, baseline, ending.usage, cost.total_usd, at, warm_tokens=warm
         )
 
     def _intent(self, decision: Decision, max_usd: Decimal | None) -> Intent:

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 import anyio
 
 from dynaroute_mcp.catalog import Catalog
+from dynaroute_mcp.catalog import Dialect as DialectName
 from dynaroute_mcp.errors import (
     ProviderContextOverflow,
     ProviderError,
@@ -77,7 +78,7 @@ class Calling:
         *,
         catalog: Callable[[], Catalog],
         endpoints: Callable[[], Mapping[str, Endpoint]],
-        dialects: Mapping[str, Dialect],
+        dialects: Mapping[DialectName, Dialect],
         health: Health,
         settings: CallSettings,
         ambient: Ambient,

@@ -155,17 +155,18 @@ def ended(placed: Placed[Completion] | Placed[Stream], completion: Completion) -
 def failed(decision: Decision, error: BaseException) -> Ending:
     """Say for the books that nothing was answered; who left during the call may owe its input."""
     winner = decision.choice.winner
-    known = isinstance(error, ProviderError)
-    cancelled = not isinstance(error, Exception)
-    spent = Usage(uncached_input_tokens=decision.choice.input_tokens, source="estimated")
+    if not isinstance(error, Exception):  # cancelled: the provider may have begun to work
+        spent = Usage(uncached_input_tokens=decision.choice.input_tokens, source="estimated")
+        return Ending(status="cancelled", model_id=winner.model_id, provider=winner.provider, usage=spent)
+    known = error if isinstance(error, ProviderError) else None
     return Ending(
-        status="cancelled" if cancelled else "error",
+        status="error",
         model_id=winner.model_id,
         provider=winner.provider,
-        usage=spent if cancelled else Usage(),
-        attempts=error.attempts if known else (),
-        error_code=error.code if known else None,
-        answered=cancelled,
+        usage=Usage(),
+        attempts=known.attempts if known else (),
+        error_code=known.code if known else "internal",
+        answered=False,
     )
 
 

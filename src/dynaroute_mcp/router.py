@@ -15,10 +15,11 @@ from dynaroute_mcp.books import Books, Decision, Standing
 from dynaroute_mcp.calling import Calling
 from dynaroute_mcp.classifier import Classifier
 from dynaroute_mcp.classifier.conversation import last_ask
+from dynaroute_mcp.conversations import Conversations
 from dynaroute_mcp.delivery import Routed, answer_of, ended, failed
 from dynaroute_mcp.errors import DeadlinePassed, InvalidRequest, LimitExceeded, NoCandidate
 from dynaroute_mcp.health import Health
-from dynaroute_mcp.policy import Situation, choose
+from dynaroute_mcp.policy import Pin, Situation, choose
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.taxonomy import Category, Level
 from dynaroute_mcp.tokens import estimate_request
@@ -65,6 +66,7 @@ class Router:
         self._sandbox = sandbox
         self._settings = settings
         self._ambient = ambient
+        self._conversations = Conversations()
 
     async def classify(
         self, text: str, *, level: Level | None = None, category: Category | None = None
@@ -99,14 +101,17 @@ class Router:
         label = await self.classify(ask, level=wishes.level_override, category=wishes.category_override)
         standing = await self._books.standing(caller, started_at)
         simulated = caller.sandbox or self._availability.simulated
-        choice = await self._pick(request, caller, label, standing, simulated=simulated)
+        pin = self._conversations.pin(request, caller, started_at)
+        situation = await self._situation(request, caller, label, pin, simulated=simulated)
+        choice = self._pick(situation, standing)
         return Decision(
             request_id=f"req_{self._ambient.randbelow(16**24):024x}",
             caller=caller,
             classification=label,
-            choice=replace(choice, notes=choice.notes + standing.warnings),
+            choice=replace(choice, notes=(*self._simulation_note(caller), *choice.notes, *standing.warnings)),
             simulated=simulated,
             standing=standing,
+            pin=pin,
             started_at=started_at,
             started=started,
         )
@@ -124,7 +129,9 @@ class Router:
             await self._books.settle(decision, failed(decision, error), reserved=reserved)
             raise
         bill = await self._books.settle(decision, ended(placed, placed.reply), reserved=reserved)
-        return answer_of(decision, placed, placed.reply, bill)
+        answer = answer_of(decision, placed, placed.reply, bill)
+        self._remember(request, decision, answer)
+        return answer
 
     async def complete_within(
         self, request: ChatRequest, caller: Caller, deadline_s: float, progress: Progress
@@ -183,6 +190,8 @@ class Router:
                 await routed.close(error)
             raise
         await routed.close(None)
+        if routed.answer is not None:
+            self._remember(request, decision, routed.answer)
 
     async def _book(self, request: ChatRequest, caller: Caller) -> tuple[Decision, bool]:
         """Choose and reserve; where others take the rest of a budget meanwhile, choose again for what is left."""
@@ -196,29 +205,18 @@ class Router:
                     raise
         raise AssertionError("the last try returns or raises")
 
-    async def _pick(
-        self,
-        request: ChatRequest,
-        caller: Caller,
-        label: Classification,
-        standing: Standing,
-        *,
-        simulated: bool,
-    ) -> Choice:
-        tokens = await self._input_tokens(request)
+    def _pick(self, situation: Situation, standing: Standing) -> Choice:
         cap = standing.usd_left if self._settings.budget_action == "downgrade" else None
-        situation = self._situation(request, caller, label, tokens, simulated=simulated)
+        situation = replace(situation, priced_only=standing.priced_only)
         try:
-            return choose(replace(situation, usd_left=cap, priced_only=standing.priced_only))
+            return choose(replace(situation, usd_left=cap))
         except NoCandidate:
             if cap is None:
                 raise
-            return choose(
-                replace(situation, priced_only=standing.priced_only)
-            )  # reserving it names the limit
+            return choose(situation)  # to reserve it will fail, and name the limit
 
-    def _situation(
-        self, request: ChatRequest, caller: Caller, label: Classification, tokens: int, *, simulated: bool
+    async def _situation(
+        self, request: ChatRequest, caller: Caller, label: Classification, pin: Pin | None, *, simulated: bool
     ) -> Situation:
         settings, catalog, now = self._settings, self._availability.catalog, self._ambient.clock()
         health = (self._sandbox if simulated else self._real).health
@@ -226,18 +224,37 @@ class Router:
             catalog=catalog,
             classification=label,
             request=request,
-            input_tokens=tokens,
+            input_tokens=await self._input_tokens(request),
             strategy=request.routing.strategy or caller.strategy or settings.strategy,
             usable=frozenset(catalog.providers) if simulated else frozenset(self._availability.endpoints),
             cooling=health.cooling(now),
             at=now,
             settings=settings,
+            pin=pin,
+        )
+
+    def _simulation_note(self, caller: Caller) -> tuple[str, ...]:
+        if caller.sandbox:
+            return ("Simulated answer: a dr_test_ key never reaches a provider.",)
+        if not self._availability.simulated:
+            return ()
+        names = ", ".join(list(self._availability.missing_keys().values())[:3])
+        return (
+            "Simulated answer: no provider key is set and no local server was found. "
+            f"Set one of {names}, … (see `dynaroute doctor`) or start Ollama to get real answers.",
         )
 
     async def _input_tokens(self, request: ChatRequest) -> int:
         if sum(len(message.text) for message in request.messages) <= _INLINE_CHARS:
             return estimate_request(request)
         return await anyio.to_thread.run_sync(estimate_request, request)
+
+    def _remember(self, request: ChatRequest, decision: Decision, answer: Answer) -> None:
+        """Keep the conversation on its model, unless a failure and not the choice brought it there."""
+        if answer.model_id == decision.choice.winner.model_id and not answer.truncated:
+            self._conversations.answered(
+                request, decision.caller, answer.model_id, answer.completion.usage, self._ambient.clock()
+            )
 
     def _lane(self, decision: Decision) -> Lane:
         return self._sandbox if decision.simulated else self._real

@@ -97,7 +97,7 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
             return await discover(wire)
 
         availability = Availability(catalog, settings, look_around if settings.discover_local else None)
-        spoken = dialects(wire, estimate_tokens)
+        spoken = dialects(wire, estimate=estimate_tokens)
         breaker = settings.breaker
 
         def lane(endpoints: Callable[[], Mapping[str, Endpoint]]) -> Lane:
