@@ -1,0 +1,125 @@
+"""The core on demand: a server answers `initialize` before anything of the core is loaded.
+
+The first call that needs the core opens it, in a task of its own, so that it is closed where it was opened whoever
+asked for it. One core serves all connections: a lifespan is entered once on stdio and on streamable HTTP, but once
+per connection on SSE; whoever came first stays until the last one has left.
+"""
+
+import importlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from dynaroute_mcp.errors import DynarouteError
+
+if TYPE_CHECKING:
+    from dynaroute_mcp.runtime import Core
+    from dynaroute_mcp.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class LazyCore:
+    """Opens a core when it is first asked for, and closes it with the last connection."""
+
+    def __init__(self, opener: "Callable[[], AbstractAsyncContextManager[Core]] | None" = None) -> None:
+        """Take the way to open it; by default with the settings of this process."""
+        self._opener = opener or from_environment
+        self._connections = 0
+        self._wanted = anyio.Event()
+        self._settled = anyio.Event()
+        self._closing = anyio.Event()
+        self._core: Core | None = None
+        self._failure: Exception | None = None
+
+    async def __call__(self) -> "Core":
+        """Return the core, opening it if need be. After a failure the next call tries again.
+
+        Raises:
+            ConfigurationInvalid: a setting or a catalog file is wrong; names it.
+        """
+        if not self._connections:
+            raise RuntimeError("the core is open within a server's lifespan only")
+        while self._core is None:
+            settled = self._settled
+            self.warm()
+            await settled.wait()
+            if self._failure is not None:
+                raise self._failure
+        return self._core
+
+    def warm(self) -> None:
+        """Begin to open the core, without waiting for it."""
+        self._wanted.set()
+
+    @asynccontextmanager
+    async def lifespan(self, _server: object = None) -> AsyncIterator[None]:
+        """Stand for one connection, or for one app with many."""
+        self._connections += 1
+        if self._connections > 1:
+            try:
+                yield
+            finally:
+                self._leave()
+            return
+        self._wanted, self._settled, self._closing = anyio.Event(), anyio.Event(), anyio.Event()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._keep)
+            try:
+                yield
+            finally:
+                self._leave()
+
+    def _leave(self) -> None:
+        self._connections -= 1
+        if not self._connections:
+            self._closing.set()
+            self._wanted.set()
+
+    async def _keep(self) -> None:
+        with anyio.CancelScope(shield=True):
+            while not self._closing.is_set():
+                await self._wanted.wait()
+                if not self._closing.is_set():
+                    await self._open_until_closing()
+
+    async def _open_until_closing(self) -> None:
+        self._failure = None
+        try:
+            async with self._opener() as self._core:
+                self._settled.set()
+                await self._closing.wait()
+        except DynarouteError as error:
+            logger.warning("the core can't be opened", extra={"reason": str(error)})
+            self._failure = error
+        except Exception as error:
+            logger.exception("the core could not be opened or closed")
+            self._failure = error
+        finally:
+            self._core = None
+        settled, self._settled, self._wanted = self._settled, anyio.Event(), anyio.Event()
+        settled.set()
+
+
+def from_environment() -> "AbstractAsyncContextManager[Core]":
+    """Open a core with the settings of this process."""
+    return with_settings(None)
+
+
+@asynccontextmanager
+async def with_settings(settings: "Settings | None") -> "AsyncIterator[Core]":
+    """Open a core; the runtime is imported here, off the event loop, and not before.
+
+    Args:
+        settings: `None` reads the environment and the configuration file.
+
+    Raises:
+        ConfigurationInvalid: a setting or a catalog file is wrong; names it.
+    """
+    runtime = await anyio.to_thread.run_sync(importlib.import_module, "dynaroute_mcp.runtime")
+    async with runtime.open_core(settings or runtime.load_settings()) as core:
+        yield core

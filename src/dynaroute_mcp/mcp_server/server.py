@@ -1,0 +1,145 @@
+"""The MCP server: tools, resources, prompts and completions on one core, whatever the transport.
+
+`mcp dev src/dynaroute_mcp/mcp_server/server.py` opens it in the Inspector.
+"""
+
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Any, Final
+
+from mcp.server import CacheHint, MCPServer
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
+from mcp.server.mcpserver.tools import Tool
+from mcp.types import CallToolResult, InputRequiredResult, ToolAnnotations
+from pydantic import ValidationError
+
+from dynaroute_mcp import results
+from dynaroute_mcp.mcp_server.access import remember_visitor
+from dynaroute_mcp.mcp_server.opening import LazyCore
+from dynaroute_mcp.mcp_server.resources import Resources, cheapest_model, explain_bill
+from dynaroute_mcp.mcp_server.schema import explain, strict_tool
+from dynaroute_mcp.mcp_server.tools import Tools
+
+__all__ = ["Server", "build", "mcp"]
+
+INSTRUCTIONS: Final = (
+    "DynaRoute routes prompts to the cheapest language model that is good enough. dynaroute_route_prompt answers a "
+    "prompt and spends money; with dry_run it explains its choice for free. Also free: dynaroute_classify_prompt, "
+    "dynaroute_list_models, dynaroute_calculate_cost and dynaroute_get_cost_savings. dynaroute_get_usage_summary and "
+    "dynaroute_get_subscription tell the caller's own figures; the other tools manage DynaRoute API keys."
+)
+
+_HANDSHAKE: Final = frozenset({"initialize", "server/discover", "ping"})
+
+READS: Final = ToolAnnotations(
+    read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+)
+MAKES: Final = ToolAnnotations(
+    read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False
+)
+DESTROYS: Final = ToolAnnotations(
+    read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
+)
+SPENDS: Final = ToolAnnotations(
+    read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=True
+)
+
+
+class Server(MCPServer[None]):
+    """The SDK's server with errors that say what to do, and the lazy core it runs on."""
+
+    core: LazyCore
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: dict[str, Any],  # Any: JSON
+        context: Context[None, Any] | None = None,
+    ) -> CallToolResult | InputRequiredResult:
+        """Call a tool.
+
+        Raises:
+            ToolError: what went wrong and what to do; of a crash only the tool's name.
+        """
+        try:
+            return await super().call_tool(name, arguments, context)
+        except UnexpectedToolError:
+            raise
+        except ToolError as error:
+            raise ToolError(results.encodable(self._reason(name, error))) from error.__cause__
+
+    def _reason(self, name: str, error: ToolError) -> str:
+        tool = self._tool_manager.get_tool(name)
+        if tool is None:
+            known = ", ".join(tool.name for tool in self._tool_manager.list_tools())
+            return f"unknown tool {name[:80]!r}; there are {known}"
+        cause = error.__cause__
+        return explain(tool, cause) if isinstance(cause, ValidationError) else str(cause or error)
+
+
+def build(core: LazyCore | None = None) -> Server:
+    """Make a server.
+
+    Args:
+        core: shared with other servers of this process; by default one of its own, with the settings of this process.
+    """
+    core = core or LazyCore()
+
+    async def warm_up(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        """Open the core while the client is still reading the list of tools."""
+        if ctx.method not in _HANDSHAKE:
+            core.warm()
+        return await call_next(ctx)
+
+    server = Server(
+        "dynaroute",
+        title="DynaRoute",
+        version=version("dynaroute-mcp"),
+        instructions=INSTRUCTIONS,
+        lifespan=core.lifespan,
+        log_level="WARNING",
+        cache_hints={"tools/list": CacheHint(ttl_ms=300_000, scope="public")},
+        middleware=[remember_visitor, warm_up],
+        tools=list(_tools(Tools(core))),
+    )
+    server.core = core
+    _add_resources(server, Resources(core))
+    return server
+
+
+def _tools(tools: Tools) -> Iterable[Tool]:
+    rows = (
+        (tools.dynaroute_route_prompt, results.RoutedPrompt, "Route a prompt", SPENDS),
+        (tools.dynaroute_classify_prompt, results.Classified, "Classify a prompt", READS),
+        (tools.dynaroute_list_models, results.ModelList, "List models", READS),
+        (tools.dynaroute_calculate_cost, results.CostQuote, "Calculate cost", READS),
+        (tools.dynaroute_get_cost_savings, results.CostSavings, "Get cost savings", READS),
+        (tools.dynaroute_get_usage_summary, results.UsageSummary, "Get usage summary", READS),
+        (tools.dynaroute_get_subscription, results.SubscriptionInfo, "Get subscription", READS),
+        (tools.dynaroute_generate_api_key, results.GeneratedKey, "Generate an API key", MAKES),
+        (tools.dynaroute_verify_api_key, results.VerifiedKey, "Verify an API key", READS),
+        (tools.dynaroute_list_api_keys, results.KeyList, "List API keys", READS),
+        (tools.dynaroute_revoke_api_key, results.RevokedKey, "Revoke an API key", DESTROYS),
+    )
+    for method, result, title, annotations in rows:
+        loaded = {"anthropic/alwaysLoad": True} if annotations is SPENDS else None
+        yield strict_tool(method, result, title=title, annotations=annotations, meta=loaded)
+
+
+def _add_resources(server: Server, resources: Resources) -> None:
+    for uri, read, title in (
+        ("dynaroute://models", resources.models, "Models and prices"),
+        ("dynaroute://models/{+model_id}", resources.model, "One model"),
+        ("dynaroute://categories", resources.categories, "Categories and levels"),
+        ("dynaroute://usage", resources.usage, "Usage and savings"),
+    ):
+        server.resource(uri, title=title, description=read.__doc__, mime_type="application/json")(read)
+    server.prompt(title="Find the cheapest model")(cheapest_model)
+    server.prompt(title="Explain the bill")(explain_bill)
+    server.completion()(resources.complete)  # type: ignore[no-untyped-call]  # the SDK left it untyped
+
+
+mcp: Final = build()
+"""What `mcp dev` and `mcp run` look for."""

@@ -1,0 +1,232 @@
+"""The eleven tools: each decodes its arguments, calls one part of the core and encodes what comes back.
+
+A docstring is what a model reads before it calls, so it says what the tool does, what it costs and what it returns.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import wraps
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.types import CallToolResult, TextContent
+
+from dynaroute_mcp.errors import DynarouteError, InvalidRequest
+from dynaroute_mcp.mcp_server import arguments as a
+from dynaroute_mcp.mcp_server import wording
+from dynaroute_mcp.mcp_server.access import visitor
+from dynaroute_mcp.mcp_server.waiting import while_telling
+from dynaroute_mcp.results import (
+    Classified,
+    CostQuote,
+    CostSavings,
+    GeneratedKey,
+    KeyList,
+    ModelList,
+    Result,
+    RevokedKey,
+    RoutedPrompt,
+    SubscriptionInfo,
+    UsageSummary,
+    VerifiedKey,
+    encodable,
+)
+
+if TYPE_CHECKING:
+    from dynaroute_mcp.runtime import Core
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DEADLINE_S: Final = 50.0
+"""Our own deadline for an answer: clients give up after 60 s, and then nobody sees what was paid for."""
+
+
+def expected(tool: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Show our own errors to the model; leave crashes to the SDK, which hides their text."""
+
+    @wraps(tool)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await tool(*args, **kwargs)
+        except DynarouteError as error:
+            raise ToolError(f"[{error.code}] {error}") from error
+
+    return call
+
+
+class Tools:
+    """What a client may call. Who calls is `visitor()`; over HTTP a key reaches its own owner only."""
+
+    def __init__(self, core: "Callable[[], Awaitable[Core]]", deadline_s: float = DEADLINE_S) -> None:
+        self._core = core
+        self._deadline_s = deadline_s
+
+    # ------------------------------------------------------------ keys
+
+    @expected
+    async def dynaroute_generate_api_key(self, user_id: a.UserId) -> CallToolResult:
+        """Make a DynaRoute API key for a user, on their plan. Returns the key, which is shown only this once."""
+        core, who = await self._core(), visitor()
+        who.must_own(user_id.strip())
+        new = await core.accounts.generate_key(user_id, sandbox=who.sandboxed)
+        result = GeneratedKey.of(new)
+        return _told(result, wording.generated(result))
+
+    @expected
+    async def dynaroute_verify_api_key(self, api_key: a.ApiKey) -> CallToolResult:
+        """Check a DynaRoute API key. Returns its status, plan, limits and remaining tokens; unknown keys are not valid."""
+        core = await self._core()
+        status = await core.accounts.verify_key(api_key.strip())
+        result = VerifiedKey.of(status)
+        return _told(result, wording.verified(result))
+
+    @expected
+    async def dynaroute_revoke_api_key(self, api_key: a.ApiKey) -> CallToolResult:
+        """Revoke a DynaRoute API key for good, at once and everywhere. Usage records are kept. Returns when it ended."""
+        core, who = await self._core(), visitor()
+        key = api_key.strip()
+        if who.kind != "operator":
+            row = (await core.accounts.verify_key(key)).row
+            if row is None or (who.sandboxed and not row.sandbox):
+                raise InvalidRequest("no such key among those that this key may revoke", param="api_key")
+            who.must_own(row.owner)
+        result = RevokedKey.of(await core.accounts.revoke_key(key))
+        return _told(result, wording.revoked(result))
+
+    @expected
+    async def dynaroute_list_api_keys(self, user_id: a.UserId) -> CallToolResult:
+        """List a user's DynaRoute API keys, masked, with status, plan, dates and number of requests."""
+        core, owner = await self._core(), user_id.strip()
+        visitor().must_own(owner)
+        result = KeyList.of(owner, await core.accounts.key_statuses(owner))
+        return _told(result, wording.listed(result))
+
+    @expected
+    async def dynaroute_get_subscription(self) -> CallToolResult:
+        """Tell the plan, its limits and what is used of them, for the owner of DYNAROUTE_API_KEY or the local owner."""
+        core = await self._core()
+        caller = await visitor().caller_in(core)
+        result = SubscriptionInfo.of(await core.accounts.subscription(caller))
+        return _told(result, wording.subscribed(result))
+
+    # ------------------------------------------------------------ routing
+
+    @expected
+    async def dynaroute_route_prompt(  # noqa: PLR0913 -- the arguments of the tool
+        self,
+        prompt: a.Prompt,
+        ctx: Context,
+        *,
+        level_override: a.LevelOverride = None,
+        category_override: a.CategoryOverride = "",
+        system: a.System = "",
+        strategy: a.StrategyName = None,
+        max_tokens: a.MaxTokens = None,
+        max_cost_usd: a.MaxCost = None,
+        dry_run: a.DryRun = False,
+    ) -> CallToolResult:
+        """Answer a prompt with the cheapest model that is good enough for it. SPENDS MONEY on the operator's provider keys, unless dry_run. Returns the answer, model, category, level, tokens, cost and what GPT-4.1 would have cost."""
+        request = a.to_request(
+            prompt,
+            system=system,
+            level=level_override,
+            category=category_override,
+            strategy=strategy,
+            max_tokens=max_tokens,
+            max_cost_usd=max_cost_usd,
+        )
+        core = await self._core()
+        caller = await visitor().caller_in(core)
+        if dry_run:
+            result = RoutedPrompt.of_decision(await core.router.choose(request, caller))
+        else:
+            answer = await while_telling(
+                lambda report: core.router.complete_within(request, caller, self._deadline_s, report),
+                ctx.report_progress,
+            )
+            result = RoutedPrompt.of(answer)
+        return _told(result, wording.routed(result))
+
+    @expected
+    async def dynaroute_classify_prompt(self, prompt: a.PromptToLabel) -> CallToolResult:
+        """Classify a prompt locally into one of 31 categories and 5 difficulty levels. Free; calls no model."""
+        core = await self._core()
+        result = Classified.of(await core.router.classify(a.to_prompt(prompt)))
+        return _told(result, wording.classified(result))
+
+    # ------------------------------------------------------------ prices and books
+
+    @expected
+    async def dynaroute_list_models(
+        self,
+        *,
+        search: a.Search = "",
+        provider: a.ProviderName = "",
+        capability: a.CapabilityName = None,
+        level: a.FitLevel = None,
+        available_only: a.AvailableOnly = False,
+        detailed: a.Detailed = False,
+        limit: a.Limit = 100,
+    ) -> CallToolResult:
+        """List the models that prompts can go to, with LiteLLM ids and prices in US dollars per million tokens."""
+        core = await self._core()
+        listings = await core.reports.models(
+            provider=provider.strip().casefold() or None,
+            capability=capability,
+            level=a.to_level(level, "level"),
+            available_only=available_only,
+        )
+        wanted = search.strip().casefold()
+        found = [row for row in listings if wanted in f"{row.model.name} {row.model.id}".casefold()]
+        result = ModelList.of(found, limit=limit, full=detailed)
+        return _told(result, wording.models(result))
+
+    @expected
+    async def dynaroute_calculate_cost(
+        self,
+        model_name: a.ModelName,
+        prompt_tokens: a.PromptTokens,
+        completion_tokens: a.CompletionTokens,
+    ) -> CallToolResult:
+        """Price a number of tokens on a model, beside GPT-4.1, without calling it. Savings may be negative."""
+        core = await self._core()
+        result = CostQuote.of(
+            core.reports.quote(model_name, prompt_tokens, completion_tokens), model_name.strip()
+        )
+        return _told(result, wording.quoted(result))
+
+    @expected
+    async def dynaroute_get_usage_summary(self) -> CallToolResult:
+        """Sum up requests, tokens, cost and savings against GPT-4.1, by model and category, with the subscription."""
+        core = await self._core()
+        caller = await visitor().caller_in(core)
+        summary = await core.reports.usage(caller)
+        simulated = await core.reports.usage(replace(caller, sandbox=True))
+        subscription = await core.accounts.subscription(caller)
+        result = UsageSummary.of(summary, subscription, simulated.total.requests)
+        return _told(result, wording.summed(result))
+
+    @expected
+    async def dynaroute_get_cost_savings(
+        self,
+        model_used: a.ModelName,
+        prompt_tokens: a.PromptTokens,
+        completion_tokens: a.CompletionTokens,
+    ) -> CallToolResult:
+        """Tell what a call saved against GPT-4.1, and all that the DynaRoute key has saved, where one is set."""
+        core = await self._core()
+        quote = core.reports.quote(model_used, prompt_tokens, completion_tokens)
+        who = visitor()
+        caller = None if who.kind == "stranger" else await who.caller_in(core)
+        keyed = caller is not None and caller.key_id is not None
+        summary = await core.reports.usage(caller) if caller is not None and keyed else None
+        result = CostSavings.of(quote, model_used.strip(), summary)
+        return _told(result, wording.saved(result))
+
+
+def _told(result: Result, text: str) -> CallToolResult:
+    return CallToolResult(
+        content=[TextContent(type="text", text=encodable(text))], structured_content=result.payload()
+    )

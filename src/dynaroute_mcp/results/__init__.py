@@ -1,0 +1,28 @@
+"""The JSON contract: what every face answers, as flat models built from the core's values.
+
+The core's types are imported for the type checker only: a server must start before it loads the core.
+"""
+
+from dynaroute_mcp.results.answers import Classified, RoutedPrompt
+from dynaroute_mcp.results.base import Result, encodable, iso, short
+from dynaroute_mcp.results.keys import GeneratedKey, KeyList, RevokedKey, SubscriptionInfo, VerifiedKey
+from dynaroute_mcp.results.reports import CostQuote, CostSavings, ModelList, ModelRow, UsageSummary
+
+__all__ = [
+    "Classified",
+    "CostQuote",
+    "CostSavings",
+    "GeneratedKey",
+    "KeyList",
+    "ModelList",
+    "ModelRow",
+    "Result",
+    "RevokedKey",
+    "RoutedPrompt",
+    "SubscriptionInfo",
+    "UsageSummary",
+    "VerifiedKey",
+    "encodable",
+    "iso",
+    "short",
+]
