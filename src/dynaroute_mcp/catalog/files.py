@@ -119,6 +119,13 @@ FILES: Final[Mapping[str, type[Row]]] = {
 FileT = TypeVar("FileT", bound=Row)
 
 
+def json_schemas() -> dict[str, dict[str, object]]:
+    """JSON Schemas of the files for editors, by the name under `catalog/schema/`."""
+    return {
+        f"{name.removesuffix('.yaml')}.schema.json": kind.model_json_schema() for name, kind in FILES.items()
+    }
+
+
 class Files:
     """The files' plain data with the overlay merged in, validated on demand."""
 
@@ -184,7 +191,9 @@ class Files:
                 known.update(row)
 
     def _explain(self, error: ValidationError, file: str) -> ConfigurationInvalid:
-        fault = error.errors(include_url=False)[0]
+        """Put the first fault into words; a misspelt field before the one that it leaves missing."""
+        faults = error.errors(include_url=False)
+        fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
         path: list[str] = []
         place: object = self._data[file]
         for step in fault["loc"]:
