@@ -1,98 +1,22 @@
 """Calling: what a failure of each class leads to, and what is never tried again."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 
 import anyio
 import pytest
+from tests.scripted import ASK, CATALOG, FLASH, HAIKU, LUNA, QUICK, SOL, START, Script, failure
 
 from dynaroute_mcp import errors
 from dynaroute_mcp.calling import Calling
-from dynaroute_mcp.catalog import load_catalog
 from dynaroute_mcp.errors import ProviderError, ProviderTimedOut, ProviderUnavailable, StreamBroken
 from dynaroute_mcp.health import Health
 from dynaroute_mcp.providers.base import Call, Endpoint
 from dynaroute_mcp.settings import BreakerSettings, CallSettings
 from dynaroute_mcp.taxonomy import Level, Strategy
-from dynaroute_mcp.types import (
-    Ambient,
-    Candidate,
-    ChatRequest,
-    Choice,
-    Completion,
-    Finished,
-    Message,
-    Routing,
-    StreamEvent,
-    Text,
-    TextDelta,
-    Usage,
-)
-
-CATALOG = load_catalog()
-LUNA, HAIKU, FLASH = "openai/gpt-6-luna", "anthropic/claude-haiku-5-5", "gemini/gemini-2.5-flash"
-SOL = "openai/gpt-6-sol"
-NOW = datetime(2026, 11, 22, tzinfo=UTC)
-ASK = ChatRequest(messages=(Message(role="user", parts=(Text(text="Hello"),)),))
-QUICK = CallSettings(backoff_s=0.001, backoff_cap_s=0.004, retry_after_cap_s=0.05)
-
-Make = Callable[[Call], ProviderError]
-
-
-def failure(kind: type[ProviderError], **facts: float) -> Make:
-    def make(call: Call) -> ProviderError:
-        status = int(facts["status"]) if "status" in facts else None
-        error = kind("it failed", provider=call.endpoint.provider.id, model_id=call.model.id, status=status)
-        error.retry_after_s = facts.get("retry_after_s")
-        return error
-
-    return make
-
-
-@dataclass
-class Script:
-    """A dialect that fails as told, call by call, and answers when it has nothing left to say."""
-
-    failures: dict[str, list[Make]] = field(default_factory=dict)
-    calls: list[Call] = field(default_factory=list)
-    at: list[float] = field(default_factory=list)
-    clock: Callable[[], float] = lambda: 0.0
-    events: tuple[StreamEvent, ...] = (TextDelta(text="Hi"), Finished(finish_reason="stop", usage=Usage()))
-    breaks: Make | None = None
-    closed: int = 0
-
-    @property
-    def asked(self) -> list[str]:
-        return [call.model.id for call in self.calls]
-
-    def _next(self, call: Call) -> None:
-        self.calls.append(call)
-        self.at.append(self.clock())
-        if pending := self.failures.get(call.model.id):
-            raise pending.pop(0)(call)
-
-    async def complete(self, call: Call) -> Completion:
-        self._next(call)
-        message = Message(role="assistant", parts=(Text(text=f"from {call.model.id}"),))
-        return Completion(message=message, finish_reason="stop", usage=Usage(), wire_model=call.model.wire_id)
-
-    @asynccontextmanager
-    async def stream(self, call: Call) -> AsyncIterator[AsyncIterator[StreamEvent]]:
-        self._next(call)
-        try:
-            yield self._events(call)
-        finally:
-            self.closed += 1
-
-    async def _events(self, call: Call) -> AsyncIterator[StreamEvent]:
-        for event in self.events:
-            yield event
-        if self.breaks:
-            raise self.breaks(call)
+from dynaroute_mcp.types import Ambient, Candidate, Choice, Finished, Routing, StreamEvent, TextDelta
 
 
 def choice(*models: str) -> Choice:
@@ -132,7 +56,7 @@ def calling(
         health=Health(BreakerSettings()),
         settings=settings,
         ambient=Ambient(
-            clock=lambda: NOW,
+            clock=lambda: START,
             monotonic=monotonic,
             uniform=lambda _low, high: high,
             randbelow=lambda _bound: 0,

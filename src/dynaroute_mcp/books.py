@@ -7,7 +7,7 @@ never fails an answer that was paid for; a caller with a ceiling on dollars is r
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -101,7 +101,7 @@ class Bill:
     baseline: Saving | None = None
     versus_highest_pct: Decimal | None = None
     latency_ms: int = 0
-    recorded: bool = field(default=True)
+    recorded: bool = True
 
 
 class Books:
@@ -164,7 +164,7 @@ class Books:
         finished_at = self._ambient.clock()
         bill = self._bill(decision, ending, finished_at)
         if not reserved:
-            return bill
+            return replace(bill, recorded=False)
         outcome = self._outcome(decision, ending, bill, finished_at)
         charged = None if bill.cost is None else round(bill.cost.total_usd * _NANO)
         with anyio.CancelScope(shield=True), anyio.move_on_after(_SETTLE_S):
@@ -176,14 +176,7 @@ class Books:
                 )
             else:
                 return bill
-        return Bill(
-            cost=bill.cost,
-            gpt41=bill.gpt41,
-            baseline=bill.baseline,
-            versus_highest_pct=bill.versus_highest_pct,
-            latency_ms=bill.latency_ms,
-            recorded=False,
-        )
+        return replace(bill, recorded=False)
 
     def _bill(self, decision: Decision, ending: Ending, at: datetime) -> Bill:
         latency_ms = round((self._ambient.monotonic() - decision.started) * 1000)

@@ -23,7 +23,7 @@ from dynaroute_mcp.policy import Pin, Situation, choose
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.taxonomy import Category, Level
 from dynaroute_mcp.tokens import estimate_request
-from dynaroute_mcp.types import Ambient, Answer, Caller, ChatRequest, Choice, Classification
+from dynaroute_mcp.types import Ambient, Answer, Caller, ChatRequest, Choice, Classification, Text
 
 Progress = Callable[[str], Awaitable[None]]
 """Told what happens while a caller waits, in words for people."""
@@ -94,7 +94,7 @@ class Router:
         """
         started_at, started = self._ambient.clock(), self._ambient.monotonic()
         ask = last_ask(request.messages)
-        if not ask.strip() and not any(message.parts for message in request.messages):
+        if not ask.strip() and not _has_substance(request):
             raise InvalidRequest("the prompt is empty; say what you want answered", param="prompt")
         await self._availability.ready()
         wishes = request.routing
@@ -258,3 +258,8 @@ class Router:
 
     def _lane(self, decision: Decision) -> Lane:
         return self._sandbox if decision.simulated else self._real
+
+
+def _has_substance(request: ChatRequest) -> bool:
+    parts = [part for message in request.messages for part in message.parts]
+    return any(not isinstance(part, Text) or part.text.strip() for part in parts)
