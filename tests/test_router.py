@@ -475,7 +475,8 @@ async def test_concurrent_requests_never_spend_more_than_a_budget(tmp_path: Path
     ask = replace(for_model(LUNA), parameters=Parameters(max_tokens=1_000))
     passed: list[Decimal] = []
 
-    async with scripted_core(chosen, Script(usage=replace(USED, output_tokens=1_000))) as core:
+    script = Script(usage=Usage(uncached_input_tokens=8, output_tokens=1_000))
+    async with scripted_core(chosen, script) as core:
 
         async def one() -> None:
             try:
