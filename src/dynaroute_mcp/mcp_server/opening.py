@@ -9,10 +9,11 @@ import importlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
+from pydantic import SecretStr
 
 from dynaroute_mcp.errors import DynarouteError
 
@@ -23,12 +24,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+def _nothing() -> None: ...
+
+
 class LazyCore:
     """Opens a core when it is first asked for, and closes it with the last connection."""
 
     def __init__(self, opener: "Callable[[], AbstractAsyncContextManager[Core]] | None" = None) -> None:
         """Take the way to open it; by default with the settings of this process."""
-        self._opener = opener or from_environment
+        self.on_closed: Callable[[], None] = _nothing
+        """Called when the last connection has ended and the core is closed."""
+        self._opener = opener or with_settings
         self._connections = 0
         self._wanted = anyio.Event()
         self._settled = anyio.Event()
@@ -73,6 +79,7 @@ class LazyCore:
                 yield
             finally:
                 self._leave()
+        self.on_closed()
 
     def _leave(self) -> None:
         self._connections -= 1
@@ -105,13 +112,8 @@ class LazyCore:
         settled.set()
 
 
-def from_environment() -> "AbstractAsyncContextManager[Core]":
-    """Open a core with the settings of this process."""
-    return with_settings(None)
-
-
 @asynccontextmanager
-async def with_settings(settings: "Settings | None") -> "AsyncIterator[Core]":
+async def with_settings(settings: "Settings | None" = None) -> "AsyncIterator[Core]":
     """Open a core; the runtime is imported here, off the event loop, and not before.
 
     Args:
@@ -120,6 +122,24 @@ async def with_settings(settings: "Settings | None") -> "AsyncIterator[Core]":
     Raises:
         ConfigurationInvalid: a setting or a catalog file is wrong; names it.
     """
-    runtime = await anyio.to_thread.run_sync(importlib.import_module, "dynaroute_mcp.runtime")
+    runtime = await _runtime()
     async with runtime.open_core(settings or runtime.load_settings()) as core:
         yield core
+
+
+@asynccontextmanager
+async def with_key(api_key: str | None) -> "AsyncIterator[Core]":
+    """Open a core that works for the owner of a key, with the other settings of this process.
+
+    Raises:
+        ConfigurationInvalid: a setting or a catalog file is wrong; names it.
+    """
+    settings: Settings = (await _runtime()).load_settings()
+    if api_key is not None:
+        settings = settings.model_copy(update={"api_key": SecretStr(api_key)})
+    async with with_settings(settings) as core:
+        yield core
+
+
+async def _runtime() -> Any:  # Any: a module that is loaded late
+    return await anyio.to_thread.run_sync(importlib.import_module, "dynaroute_mcp.runtime")

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterable
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -17,12 +18,12 @@ from pydantic import ValidationError
 
 from dynaroute_mcp import results
 from dynaroute_mcp.mcp_server.access import remember_visitor
-from dynaroute_mcp.mcp_server.opening import LazyCore
+from dynaroute_mcp.mcp_server.opening import LazyCore, with_key
 from dynaroute_mcp.mcp_server.resources import Resources, cheapest_model, explain_bill
 from dynaroute_mcp.mcp_server.schema import explain, strict_tool
 from dynaroute_mcp.mcp_server.tools import Tools
 
-__all__ = ["Server", "build", "mcp"]
+__all__ = ["DynaRouteMCPServer", "Server", "build"]
 
 INSTRUCTIONS: Final = (
     "DynaRoute routes prompts to the cheapest language model that is good enough. dynaroute_route_prompt answers a "
@@ -141,5 +142,25 @@ def _add_resources(server: Server, resources: Resources) -> None:
     server.completion()(resources.complete)  # type: ignore[no-untyped-call]  # the SDK left it untyped
 
 
-mcp: Final = build()
-"""What `mcp dev` and `mcp run` look for."""
+def __getattr__(name: str) -> Server:
+    """Build the `mcp` that `mcp dev` and `mcp run` look for when they ask for it, and not before."""
+    if name == "mcp":
+        return _default()
+    raise AttributeError(name)
+
+
+@cache
+def _default() -> Server:
+    return build()
+
+
+class DynaRouteMCPServer:
+    """The server for programs that start it themselves."""
+
+    def __init__(self, api_key: str | None = None) -> None:
+        """Take the DynaRoute key to work for; `None` takes `DYNAROUTE_API_KEY`, else the local owner."""
+        self.server = build(LazyCore(partial(with_key, api_key)))
+
+    async def run(self) -> None:
+        """Serve stdin and stdout until the client hangs up."""
+        await self.server.run_stdio_async()
