@@ -139,7 +139,7 @@ class Health:
                 id=key,
                 state=record.state(now),
                 retry_in_s=max(0.0, record.wait_s(now)),
-                recent_failures=len(record.recent),
+                recent_failures=sum(at >= self._oldest(now) for at in record.recent),
                 successes=record.successes,
                 failures=record.failures,
                 rate_limits=record.rate_limits,
@@ -152,11 +152,13 @@ class Health:
     def _record(self, key: str) -> _Record:
         return self._records.setdefault(key, _Record())
 
+    def _oldest(self, now: datetime) -> datetime:
+        return now - timedelta(seconds=self._settings.within_s)
+
     def _count(self, record: _Record, error: ProviderError, now: datetime) -> None:
-        oldest = now - timedelta(seconds=self._settings.within_s)
         record.failures += 1
         record.recent.append(now)
-        while record.recent[0] < oldest:
+        while record.recent[0] < self._oldest(now):
             record.recent.popleft()
         was_open = record.open_until is not None
         if was_open or len(record.recent) >= min(self._settings.failures, _REMEMBERED_FAILURES):
