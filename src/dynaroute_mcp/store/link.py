@@ -92,6 +92,11 @@ def open_for_writing(path: Path) -> Opened:
         sqlite3.Error, OSError: it can't be made or opened.
     """
     files.prepare(path)
+    if kind := files.network_file_system(path):
+        _log.warning(
+            "database on a network file system; SQLite needs a local disk, set DYNAROUTE_DATABASE",
+            extra={"path": str(path), "kind": kind},
+        )
     connection = connect(path)
     try:
         migrate(connection, path)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dynaroute_mcp.errors import StoreUnavailable
 from dynaroute_mcp.store.driver import connect
+from dynaroute_mcp.store.lock import exclusive
 
 APPLICATION_ID = 0x44795274
 """Marks a file as ours (`DyRt`), so that another program's database is never written to."""
@@ -90,6 +91,7 @@ _INITIAL: Step = (
         finish_reason TEXT
     )""",
     "CREATE INDEX calls_by_owner ON calls (owner, started_at)",
+    "CREATE INDEX calls_by_time ON calls (started_at)",
     "CREATE INDEX calls_in_flight ON calls (deadline_at) WHERE status = 'in_flight'",
     """CREATE TABLE daily (
         day INTEGER NOT NULL,
@@ -137,21 +139,15 @@ def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[Step, ...] 
     """
     if _version(connection, path, len(steps)) == len(steps):
         return
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        version = _version(connection, path, len(steps))
-        if 0 < version < len(steps):
-            _keep_copy(path, version)
-        for step in steps[version:]:
-            for statement in step:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {len(steps)}")
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+    with exclusive(path):
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            _take_steps(connection, path, steps)
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
 
 def check_schema(connection: sqlite3.Connection, path: Path) -> None:
@@ -170,10 +166,11 @@ def copy_database(source: sqlite3.Connection, target: Path) -> None:
     """Write a consistent copy, readable by its owner only, which appears under its name when it is whole.
 
     Raises:
-        FileExistsError: the target exists.
+        StoreUnavailable: the target exists.
+        sqlite3.Error, OSError: it can't be written.
     """
     if target.exists():
-        raise FileExistsError(f"{target} exists; choose another name")
+        raise StoreUnavailable(f"{target} exists already; choose another name")
     partial = target.with_name(f"{target.name}.partial")
     partial.unlink(missing_ok=True)
     partial.touch(mode=0o600)
@@ -183,10 +180,24 @@ def copy_database(source: sqlite3.Connection, target: Path) -> None:
     partial.rename(target)
 
 
+def _take_steps(connection: sqlite3.Connection, path: Path, steps: tuple[Step, ...]) -> None:
+    version = _version(connection, path, len(steps))
+    if 0 < version < len(steps):
+        _keep_copy(path, version)
+    for step in steps[version:]:
+        for statement in step:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {len(steps)}")
+
+
 def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
+    holds_tables = connection.execute(
+        "SELECT 1 FROM sqlite_master"
+    ).fetchone()  # first: another process may migrate
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     application: int = connection.execute("PRAGMA application_id").fetchone()[0]
-    if application != APPLICATION_ID and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+    if application != APPLICATION_ID and holds_tables:
         raise StoreUnavailable(
             f"database {path} belongs to another program; set DYNAROUTE_DATABASE to a path of its own"
         )

@@ -18,7 +18,9 @@ import anyio
 from dynaroute_mcp.store import work
 from dynaroute_mcp.store.base import CallFilter, CallRow, CounterRow, FeedbackRow, Hold, KeyRow, Totals
 from dynaroute_mcp.store.driver import Params
+from dynaroute_mcp.store.link import Opener, open_for_writing
 from dynaroute_mcp.store.reader import Reader
+from dynaroute_mcp.store.retention import Retention
 from dynaroute_mcp.store.rows import (
     FEEDBACK_COLUMNS,
     INTENT_COLUMNS,
@@ -36,6 +38,7 @@ from dynaroute_mcp.types import Intent, Outcome
 
 _PAGE = 500
 """Calls read at once; no read stays open between pages, since that would keep the log from being moved."""
+_MAX_ID = 2**63 - 1
 _CALL_COLUMNS = f"{INTENT_COLUMNS}, {OUTCOME_COLUMNS}"
 _T = TypeVar("_T")
 
@@ -48,10 +51,12 @@ def open_store(path: Path) -> "SqliteStore":
 class SqliteStore:
     """`Store` on one SQLite file. Use it inside `async with`: its writer runs as long as that."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, opener: Opener = open_for_writing) -> None:
         self.path = path.expanduser()
-        self._writer = Writer(self.path)
+        self._writer = Writer(self.path, opener)
         self._reader = Reader(self.path)
+        self.retention = Retention(self._reader, self._writer)
+        """What a server does once a day."""
         self._running = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -63,11 +68,14 @@ class SqliteStore:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        """Write what is left, then close every connection."""
+        """Write what is left, then close every connection; the body's own error passes as it is, in no group."""
         self._writer.close()
         with anyio.CancelScope(shield=True):
             await self._reader.close()
-        return await self._running.__aexit__(kind, error, trace)
+        if isinstance(error, anyio.get_cancelled_exc_class()):
+            return await self._running.__aexit__(kind, error, trace)
+        await self._running.aclose()
+        return None
 
     async def add_key(self, row: KeyRow) -> None:
         """Store a new key."""
@@ -121,18 +129,13 @@ class SqliteStore:
         query = f"SELECT {_CALL_COLUMNS} FROM calls WHERE request_id = ?"
         return await self._one(query, (text(request_id),), read_call)
 
-    async def calls(self, which: CallFilter, *, limit: int | None = None) -> AsyncIterator[CallRow]:
+    def calls(self, which: CallFilter, *, limit: int | None = None) -> AsyncIterator[CallRow]:
         """Read calls, newest first, page by page."""
-        where, params = where_calls(which)
-        query = f"SELECT id, {_CALL_COLUMNS} FROM calls WHERE {where} AND id < ? ORDER BY id DESC LIMIT ?"
-        before, left = 2**63 - 1, 2**63 - 1 if limit is None else limit
-        while left > 0:
-            page = await self._reader.rows(query, (*params, before, min(left, _PAGE)), _read_numbered)
-            for _, row in page:
-                yield row
-            if len(page) < _PAGE:
-                return
-            before, left = page[-1][0], left - len(page)
+        return self._pages(which, "AND id < ? ORDER BY id DESC", _MAX_ID, _MAX_ID if limit is None else limit)
+
+    def export(self, which: CallFilter) -> AsyncIterator[CallRow]:
+        """Read calls, oldest first, page by page: those of folded days are gone, only their sums are kept."""
+        return self._pages(which, "AND id > ? ORDER BY id", 0, _MAX_ID)
 
     async def totals(
         self, which: CallFilter, *, by: Literal["all", "model", "category", "day"]
@@ -142,11 +145,8 @@ class SqliteStore:
         return read_totals(await self._reader.rows(query, params, _keep), by)
 
     async def mark_lost(self, before: datetime) -> int:
-        """Give up intents whose deadline is before this time, slice by slice."""
-        lost = 0
-        while (found := await self._writer.submit(work.mark_lost(before))) > 0:
-            lost += found
-        return lost
+        """Give up intents whose deadline is before this time."""
+        return await self.retention.mark_lost(before)
 
     async def add_feedback(self, row: FeedbackRow) -> None:
         """Store a correction."""
@@ -156,6 +156,17 @@ class SqliteStore:
         """List corrections, newest first."""
         query = f"SELECT {FEEDBACK_COLUMNS} FROM feedback ORDER BY id DESC LIMIT ?"
         return await self._reader.rows(query, (-1 if limit is None else limit,), read_feedback)
+
+    async def _pages(self, which: CallFilter, order: str, edge: int, left: int) -> AsyncIterator[CallRow]:
+        where, params = where_calls(which)
+        query = f"SELECT id, {_CALL_COLUMNS} FROM calls WHERE {where} {order} LIMIT ?"
+        while left > 0:
+            page = await self._reader.rows(query, (*params, edge, min(left, _PAGE)), _read_numbered)
+            for _, row in page:
+                yield row
+            if len(page) < _PAGE:
+                return
+            edge, left = page[-1][0], left - len(page)
 
     async def _one(self, query: str, params: Params, read: Callable[[Row], _T]) -> _T | None:
         found = await self._reader.rows(query, params, read)

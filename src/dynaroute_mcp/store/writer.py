@@ -18,7 +18,7 @@ from dynaroute_mcp.errors import StoreUnavailable
 from dynaroute_mcp.store.checkpoint import Checkpointer
 from dynaroute_mcp.store.driver import failures
 from dynaroute_mcp.store.ledger import Ledger
-from dynaroute_mcp.store.link import Link, open_for_writing
+from dynaroute_mcp.store.link import Link, Opener
 from dynaroute_mcp.store.lock import exclusive
 
 MAX_BATCH = 256
@@ -70,9 +70,9 @@ class _Batch:
 class Writer:
     """The only writer of its process. `run` must be running for `submit` to return."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, opener: Opener) -> None:
         self._path = path
-        self._link = Link(path, open_for_writing)
+        self._link = Link(path, opener)
         self._checkpointer = Checkpointer(path)
         self._room = anyio.Semaphore(MAX_WAITING, fast_acquire=True)
         self._thread = anyio.CapacityLimiter(1)

@@ -1,0 +1,104 @@
+"""The schema's steps: once, together, or not at all."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.store.examples import key_row
+
+from dynaroute_mcp.errors import StoreUnavailable
+from dynaroute_mcp.store.driver import connect
+from dynaroute_mcp.store.link import open_for_writing
+from dynaroute_mcp.store.migrations import MIGRATIONS, copy_database, migrate
+from dynaroute_mcp.store.sqlite import open_store
+
+NEXT = (*MIGRATIONS, ("ALTER TABLE keys ADD COLUMN note TEXT", "UPDATE keys SET note = owner"))
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "dynaroute.db"
+
+    async def fill() -> None:
+        async with open_store(path) as store:
+            await store.add_key(key_row())
+
+    anyio.run(fill)
+    return path
+
+
+def test_a_migration_keeps_the_rows_and_a_copy_of_how_they_were(database: Path) -> None:
+    copy = database.with_name("dynaroute.db.v1.backup")
+    with closing(connect(database)) as connection:
+        migrate(connection, database, NEXT)
+        migrate(connection, database, NEXT)
+
+        assert connection.execute("SELECT key_id, note FROM keys").fetchall() == [("key_1", "alice")]
+    with closing(connect(copy)) as old:
+        assert old.execute("PRAGMA user_version").fetchone() == (1,)
+        assert old.execute("SELECT key_id FROM keys").fetchall() == [("key_1",)]
+    assert copy.stat().st_mode & 0o077 == 0
+
+
+def test_a_copy_from_an_earlier_try_is_kept(database: Path) -> None:
+    copy = database.with_name("dynaroute.db.v1.backup")
+    copy.write_text("the first")
+    with closing(connect(database)) as connection:
+        migrate(connection, database, NEXT)
+
+    assert copy.read_text() == "the first"
+
+
+def test_a_step_that_fails_leaves_the_file_as_it_was(database: Path) -> None:
+    broken = (*MIGRATIONS, ("ALTER TABLE keys ADD COLUMN note TEXT", "UPDATE absent SET note = 1"))
+    with closing(connect(database)) as connection:
+        with pytest.raises(Exception, match="no such table: absent"):
+            migrate(connection, database, broken)
+
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("SELECT * FROM keys").description[-1][0] == "total_requests"
+
+
+async def test_a_newer_database_refuses_older_code_and_says_what_to_do(database: Path) -> None:
+    with closing(connect(database)) as connection:
+        migrate(connection, database, NEXT)
+    async with open_store(database) as store:
+        with pytest.raises(StoreUnavailable, match=r"has schema 2, this DynaRoute knows 1.*pip install -U"):
+            await store.find_key(key_row().digest)
+        with pytest.raises(StoreUnavailable, match="has schema 2"):
+            await store.add_key(key_row("2"))
+
+
+async def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "photos.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE photos (name TEXT)")
+    before = path.read_bytes()
+    async with open_store(path) as store:
+        with pytest.raises(StoreUnavailable, match="belongs to another program"):
+            await store.add_key(key_row())
+
+    assert path.read_bytes() == before
+
+
+def test_a_process_that_comes_second_finds_the_steps_done(database: Path) -> None:
+    """The version is read again under the lock; here the other process was quicker between the two reads."""
+    with closing(connect(database)) as first, closing(connect(database)) as second:
+        migrate(first, database, NEXT)
+        migrate(second, database, NEXT)
+
+        assert second.execute("SELECT note FROM keys").fetchall() == [("alice",)]
+
+
+def test_a_copy_never_replaces_a_file(database: Path, tmp_path: Path) -> None:
+    target = tmp_path / "copy.db"
+    target.write_text("precious")
+    with (
+        closing(open_for_writing(database).connection) as connection,
+        pytest.raises(StoreUnavailable, match="exists already"),
+    ):
+        copy_database(connection, target)
+
+    assert target.read_text() == "precious"

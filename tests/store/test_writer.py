@@ -1,0 +1,173 @@
+"""Group commit, seen from its callers."""
+
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.store.examples import intent, key_row
+
+from dynaroute_mcp.errors import InvalidRequest, StoreUnavailable
+from dynaroute_mcp.store import files, writer
+from dynaroute_mcp.store.link import Opened, open_for_writing
+from dynaroute_mcp.store.sqlite import SqliteStore
+from dynaroute_mcp.store.writer import Transaction
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "dynaroute.db"
+
+
+async def test_jobs_that_come_together_share_a_transaction(path: Path) -> None:
+    seen: list[int] = []
+
+    def note(transaction: Transaction) -> None:
+        seen.append(id(transaction))
+        kept.append(transaction)
+
+    kept: list[Transaction] = []
+    async with SqliteStore(path) as store, anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(store._writer.submit, note)
+
+    assert len(seen) == 20
+    assert len(set(seen)) <= 2
+
+
+async def test_a_batch_has_an_end_and_the_rest_follows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "MAX_BATCH", 3)
+    sizes: dict[int, int] = {}
+    kept: list[Transaction] = []
+
+    def note(transaction: Transaction) -> None:
+        kept.append(transaction)
+        sizes[id(transaction)] = sizes.get(id(transaction), 0) + 1
+
+    async with SqliteStore(path) as store, anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(store._writer.submit, note)
+
+    assert sum(sizes.values()) == 20
+    assert max(sizes.values()) == 3
+
+
+async def test_who_comes_to_a_full_queue_waits_and_is_served(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "MAX_WAITING", 2)
+    async with SqliteStore(path) as store:
+        async with anyio.create_task_group() as tasks:
+            for number in range(10):
+                tasks.start_soon(store.begin, intent(f"req_{number}"), [])
+
+        assert await store.find_call("req_9") is not None
+
+
+async def test_a_job_that_fails_fails_alone(path: Path) -> None:
+    def broken(_transaction: Transaction) -> None:
+        raise ZeroDivisionError
+
+    failures: list[type[Exception]] = []
+
+    async with SqliteStore(path) as store:
+
+        async def fail() -> None:
+            try:
+                await store._writer.submit(broken)
+            except ZeroDivisionError as error:
+                failures.append(type(error))
+
+        async def repeat() -> None:
+            try:
+                await store.add_key(key_row())
+            except InvalidRequest as error:
+                failures.append(type(error))
+
+        await store.add_key(key_row())
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(fail)
+            tasks.start_soon(repeat)
+            tasks.start_soon(store.begin, intent(), [])
+
+        assert await store.find_call("req_1") is not None
+    assert set(failures) == {ZeroDivisionError, InvalidRequest}
+
+
+async def test_what_the_disk_refuses_is_refused_to_every_caller_of_the_batch(path: Path) -> None:
+    refusals: list[StoreUnavailable] = []
+
+    def no_disk(_path: Path) -> Opened:
+        raise OSError(5, "Input/output error")
+
+    async with SqliteStore(path, opener=no_disk) as store:
+
+        async def begin(name: str) -> None:
+            try:
+                await store.begin(intent(name), [])
+            except StoreUnavailable as error:
+                refusals.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(5):
+                tasks.start_soon(begin, f"req_{number}")
+
+    assert len({id(error) for error in refusals}) == 5
+    assert all("Input/output error" in str(error) for error in refusals)
+
+
+async def test_a_crash_of_the_writer_is_no_acknowledgement(path: Path) -> None:
+    def bug(_path: Path) -> Opened:
+        raise RuntimeError("bug")
+
+    outcomes: list[str] = []
+
+    async def begin(store: SqliteStore) -> None:
+        try:
+            await store.begin(intent(), [])
+        except StoreUnavailable as error:
+            outcomes.append(str(error))
+
+    with pytest.RaisesGroup(RuntimeError, flatten_subgroups=True):
+        async with SqliteStore(path, opener=bug) as store:
+            await begin(store)
+
+    assert outcomes == ["this was not recorded"]
+
+
+async def test_a_closed_store_takes_nothing_and_still_answers(path: Path) -> None:
+    store = SqliteStore(path)
+    async with store:
+        await store.begin(intent(), [])
+
+    with pytest.raises(StoreUnavailable, match="being closed"):
+        await store.begin(intent("late"), [])
+    assert await store.find_call("req_1") is not None
+    assert await store.find_call("late") is None
+
+
+async def test_entering_and_leaving_touch_no_disk(path: Path) -> None:
+    async with SqliteStore(path):
+        pass
+
+    assert files.identity(path) is None
+
+
+async def test_a_cancelled_server_still_writes_what_was_waiting(path: Path) -> None:
+    with anyio.CancelScope() as scope:
+        async with SqliteStore(path) as store, anyio.create_task_group() as tasks:
+            for number in range(5):
+                tasks.start_soon(store.begin, intent(f"req_{number}"), [])
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+    async with SqliteStore(path, opener=open_for_writing) as store:
+        assert await store.find_call("req_4") is not None
+
+
+async def test_an_error_inside_the_store_comes_out_as_it_is(path: Path) -> None:
+    async def fail() -> None:
+        async with SqliteStore(path) as store:
+            await store.begin(intent(), [])
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        await fail()
