@@ -1,0 +1,217 @@
+"""`doctor`: what was found on this machine, what is wrong with it, and the next step for each."""
+
+import platform
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from importlib.metadata import version
+from typing import Final, Literal
+
+import anyio
+import anyio.to_thread
+import click
+
+from dynaroute_mcp.cli.render import verdicts
+from dynaroute_mcp.cli.session import emit, json_option, settings, surroundings
+from dynaroute_mcp.errors import DynarouteError
+from dynaroute_mcp.runtime import Core, open_core
+from dynaroute_mcp.settings import Settings
+from dynaroute_mcp.store.base import CallFilter
+from dynaroute_mcp.store.upkeep import check
+from dynaroute_mcp.types import Ambient
+
+STALE_DAYS: Final = 45
+"""Age of the newest price check from which a warning is due."""
+
+_ALERT_CALLS: Final = 200
+"""How many of the newest calls are searched for alerts."""
+_ALERT_DAYS: Final = 7
+
+_ALERTS: Final = {
+    "provider_key_rejected": ("rejects its key", "check the key and its rights in the provider's console"),
+    "provider_quota_exhausted": ("has no credit left", "top the account up, or take the provider out of use"),
+    "provider_model_missing": ("does not serve", "exclude the model, or ask the provider for access to it"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    state: Literal["ok", "warning", "failure"]
+    about: str
+    found: str
+    next_step: str = ""
+    """What to do; empty when there is nothing to do."""
+
+
+@click.command()
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, *, as_json: bool) -> None:
+    """Check the installation and say what to do next.
+
+    Keys are shown masked. Exit code 1 when something is broken; warnings alone do not change it.
+    """
+    try:
+        chosen = settings()
+    except DynarouteError as error:
+        findings = [_versions(), _broken("settings", error, "correct the file, then run this again")]
+    else:
+        findings = anyio.run(_examine, chosen, surroundings().ambient)
+    broken = any(finding.state == "failure" for finding in findings)
+    if as_json:
+        emit({"ok": not broken, "findings": [asdict(finding) for finding in findings]})
+    else:
+        verdicts([(finding.state, finding.about, finding.found, finding.next_step) for finding in findings])
+    ctx.exit(1 if broken else 0)
+
+
+async def _examine(chosen: Settings, ambient: Ambient) -> list[Finding]:
+    findings = [_versions(), _settings(chosen), await _database(chosen)]
+    try:
+        async with open_core(chosen, ambient) as core:
+            await core.availability.ready()
+            findings += [
+                _catalog(core, ambient),
+                *_providers(core),
+                *_local_servers(core),
+                await _identity(core),
+            ]
+            findings += [alert async for alert in _alerts(core, ambient)]
+    except DynarouteError as error:
+        findings.append(_broken("catalog", error, "correct the file that it names"))
+    return findings
+
+
+def _versions() -> Finding:
+    ours, sdk = version("dynaroute-mcp"), version("mcp")
+    found = f"dynaroute {ours}, Python {platform.python_version()}, mcp {sdk}, {sys.platform}"
+    return Finding(state="ok", about="versions", found=found)
+
+
+def _settings(chosen: Settings) -> Finding:
+    where = str(chosen.config_file) if chosen.config_file else "no file; defaults and environment"
+    return Finding(state="ok", about="settings", found=f"{where}; strategy {chosen.strategy}")
+
+
+async def _database(chosen: Settings) -> Finding:
+    try:
+        found = await anyio.to_thread.run_sync(check, chosen.database)
+    except DynarouteError as error:
+        return _broken("database", error, "")
+    sqlite = f"SQLite {found.sqlite.version} ({found.sqlite.library})"
+    guard = f", has the WAL-reset bug; safeguard: {found.sqlite.safeguard}" if found.sqlite.affected else ""
+    holds = f"{found.path}: {found.calls:,} calls, {found.keys:,} keys; {sqlite}{guard}"
+    if found.problems:
+        steps = "stop every DynaRoute process and put back a copy made by `dynaroute db backup`"
+        return Finding(
+            state="failure",
+            about="database",
+            found=f"{found.path} is damaged: {found.problems[0]}",
+            next_step=steps,
+        )
+    if found.network_file_system:
+        steps = "set DYNAROUTE_DATABASE to a path on a local disk"
+        return Finding(
+            state="warning",
+            about="database",
+            found=f"{holds}; on {found.network_file_system}",
+            next_step=steps,
+        )
+    return Finding(state="ok", about="database", found=holds)
+
+
+def _catalog(core: Core, ambient: Ambient) -> Finding:
+    catalog = core.availability.catalog
+    active = sum(model.status != "retired" for model in catalog.models)
+    found = f"{active} models of {len({m.provider for m in catalog.models})} providers"
+    if catalog.checked_on is None:
+        return Finding(state="warning", about="catalog", found=f"{found}, no price was ever checked")
+    age = (ambient.clock().date() - catalog.checked_on).days
+    found = f"{found}, prices checked {catalog.checked_on} ({age} days ago)"
+    if age > STALE_DAYS:
+        steps = "upgrade with `pip install -U dynaroute-mcp`, or correct prices in ~/.dynaroute/catalog.yaml"
+        return Finding(state="warning", about="catalog", found=found, next_step=steps)
+    return Finding(state="ok", about="catalog", found=found)
+
+
+def _providers(core: Core) -> list[Finding]:
+    endpoints, catalog = core.availability.endpoints, core.availability.catalog
+    keyed = [
+        Finding(
+            state="ok",
+            about=f"provider {provider}",
+            found=f"key {_masked(endpoint.api_key)}, {endpoint.base_url},"
+            f" {sum(m.provider == provider and m.status != 'retired' for m in catalog.models)} models",
+        )
+        for provider, endpoint in endpoints.items()
+        if not endpoint.provider.keyless
+    ]
+    missing = core.availability.missing_keys()
+    if keyed or any(endpoint.provider.keyless for endpoint in endpoints.values()):
+        without = ", ".join(sorted(missing.values()))
+        return (
+            [*keyed, Finding(state="ok", about="not used", found=f"no key in {without}")]
+            if without
+            else keyed
+        )
+    steps = f"set one of {', '.join(missing.values())}, or start a local server such as Ollama"
+    found = "no key and no local server: every answer is simulated by the sandbox"
+    return [Finding(state="warning", about="providers", found=found, next_step=steps)]
+
+
+def _local_servers(core: Core) -> list[Finding]:
+    catalog = core.availability.catalog
+    return [
+        Finding(
+            state="ok",
+            about="local server",
+            found=f"{endpoint.provider.name} at {endpoint.base_url}, "
+            f"{sum(model.provider == provider for model in catalog.models)} models",
+        )
+        for provider, endpoint in core.availability.endpoints.items()
+        if endpoint.provider.keyless
+    ]
+
+
+async def _identity(core: Core) -> Finding:
+    if core.settings.api_key is None:
+        found = "DYNAROUTE_API_KEY is not set: calls are the local owner's, whom no plan limits"
+        return Finding(state="ok", about="you", found=found)
+    try:
+        caller = await core.caller()
+    except DynarouteError as error:
+        return _broken("you", error, "make a key with `dynaroute keys create`, or unset DYNAROUTE_API_KEY")
+    kind = "test key (sandbox only)" if caller.sandbox else "key"
+    return Finding(state="ok", about="you", found=f"{kind} of {caller.owner}, plan {caller.plan}")
+
+
+async def _alerts(core: Core, ambient: Ambient) -> AsyncIterator[Finding]:
+    """What providers complained about lately and only the operator can mend."""
+    try:
+        since = ambient.clock() - timedelta(days=_ALERT_DAYS)
+        calls = await core.reports.recent(CallFilter(since=since), _ALERT_CALLS)
+    except DynarouteError:
+        return  # the database's own finding says why
+    attempts = [attempt for call in calls if call.outcome for attempt in call.outcome.attempts]
+    seen = Counter((a.provider, a.outcome, a.model_id) for a in attempts if a.outcome in _ALERTS)
+    for (provider, code, model_id), times in seen.items():
+        what, step = _ALERTS[code]
+        subject = f" {model_id}" if code == "provider_model_missing" else ""
+        yield Finding(
+            state="warning",
+            about=f"provider {provider}",
+            found=f"{what}{subject}: {times} times in {_ALERT_DAYS} days, last with {model_id}",
+            next_step=step,
+        )
+
+
+def _broken(about: str, error: DynarouteError, step: str) -> Finding:
+    return Finding(state="failure", about=about, found=str(error), next_step=step)
+
+
+def _masked(key: str | None) -> str:
+    return "none" if not key else f"...{key[-4:]}"

@@ -1,0 +1,241 @@
+"""`usage` and `explain`: what was used, spent and saved, and why a request went where it went."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import TypedDict, Unpack, cast, get_args
+
+import click
+
+from dynaroute_mcp.cli.render import facts, losers, note, table
+from dynaroute_mcp.cli.session import emit, json_option, with_core
+from dynaroute_mcp.cli.text import pct, usd, when
+from dynaroute_mcp.reports import Period, Summary
+from dynaroute_mcp.results import UsageSummary, iso
+from dynaroute_mcp.runtime import Core
+from dynaroute_mcp.store.base import CallFilter, CallRow, Totals
+from dynaroute_mcp.types import Caller, Outcome
+
+
+class UsageOptions(TypedDict):
+    """What to sum up."""
+
+    period: str
+    by: str
+    owner: str | None
+    everyone: bool
+    sandbox: bool
+    recent: int
+    as_json: bool
+
+
+@click.command()
+@click.option("--period", type=click.Choice(get_args(Period)), default="month", show_default=True)
+@click.option("--by", type=click.Choice(["model", "category", "day"]), default="model", show_default=True)
+@click.option("--owner", help="Another owner's usage.")
+@click.option("--everyone", is_flag=True, help="The usage of all owners of this database.")
+@click.option("--sandbox", is_flag=True, help="Simulated calls, which are in no other sum.")
+@click.option(
+    "--recent", type=click.IntRange(0, 1000), default=5, show_default=True, help="Newest calls to list."
+)
+@json_option
+def usage(**options: Unpack[UsageOptions]) -> None:
+    """Sum up what was used, spent and saved.
+
+    Savings are against GPT-4.1 on the same tokens, and negative where a model was dearer.
+    """
+    period = cast("Period", options["period"])  # click.Choice has checked it
+
+    async def work(core: Core) -> None:
+        caller = await core.caller()
+        if options["owner"]:
+            caller = Caller(owner=options["owner"])
+        if options["sandbox"]:
+            caller = replace(caller, sandbox=True)
+        everyone = options["everyone"]
+        summary = await core.reports.usage(caller, period, everyone=everyone)
+        simulated = await core.reports.usage(replace(caller, sandbox=True), period, everyone=everyone)
+        which = CallFilter(owner=None if everyone else caller.owner, sandbox=summary.sandbox)
+        calls = await core.reports.recent(which, options["recent"])
+        if options["as_json"]:
+            result = UsageSummary.of(
+                summary, await core.accounts.subscription(caller), simulated.total.requests
+            )
+            emit({**result.payload(), "recent": [_brief(call) for call in calls]})
+            return
+        groups = summary.by_category if options["by"] == "category" else summary.by_model
+        if options["by"] == "day":
+            groups = await core.store.totals(which, by="day")
+        _show_summary(summary, options["by"], groups)
+        _show_calls(calls)
+        if simulated.total.requests and not summary.sandbox:
+            note(f"{simulated.total.requests:,} simulated calls are kept apart: `dynaroute usage --sandbox`")
+
+    with_core(work)
+
+
+@click.command()
+@click.argument("request_id")
+@json_option
+def explain(request_id: str, *, as_json: bool) -> None:
+    """Tell why a recorded request went to its model.
+
+    REQUEST_ID stands at the end of every answer. Prompts and answers are not stored, and not shown here.
+    """
+
+    async def work(core: Core) -> None:
+        call = await core.reports.call(request_id)
+        decision: Mapping[str, object] = json.loads(call.intent.decision)
+        if as_json:
+            emit({**_brief(call), "decision": decision, "attempts": _attempts(call.outcome)})
+        else:
+            _show_call(call, decision)
+
+    with_core(work)
+
+
+def _show_summary(summary: Summary, by: str, groups: Sequence[Totals]) -> None:
+    total = summary.total
+    saved = total.gpt41_usd - total.cost_usd
+    share = 100 * saved / total.gpt41_usd if total.gpt41_usd else Decimal(0)
+    failed = total.requests - total.successful
+    facts(
+        {
+            "period": f"{summary.period}, simulated calls only" if summary.sandbox else summary.period,
+            "requests": f"{total.requests:,}" + (f", {failed:,} failed" if failed else ""),
+            "tokens": f"{total.input_tokens:,} in, {total.output_tokens:,} out",
+            "cost": usd(total.cost_usd),
+            "GPT-4.1": usd(total.gpt41_usd),
+            "saved": f"{usd(saved)} ({pct(share)})",
+            "unpriced": f"{total.unpriced:,} calls without a known price, in no sum"
+            if total.unpriced
+            else None,
+            "estimated": f"{total.estimated:,} calls with estimated tokens" if total.estimated else None,
+            "running": f"{total.in_flight:,}" if total.in_flight else None,
+        }
+    )
+    if not groups:
+        return
+    click.echo()
+    table(
+        [(by, ""), ("requests", ">"), ("tokens", ">"), ("cost", ">"), ("saved", "green>")],
+        [
+            (
+                row.group,
+                f"{row.requests:,}",
+                f"{row.input_tokens + row.output_tokens:,}",
+                usd(row.cost_usd),
+                usd(row.gpt41_usd - row.cost_usd),
+            )
+            for row in groups
+        ],
+    )
+
+
+def _show_calls(calls: Sequence[CallRow]) -> None:
+    if not calls:
+        return
+    click.echo()
+    table(
+        [("when (UTC)", "!"), ("request", "!"), ("model", ""), ("level", ">"), ("cost", ">"), ("", "")],
+        [
+            (
+                f"{call.intent.started_at:%m-%d %H:%M}",
+                call.intent.request_id,
+                call.outcome.model_id if call.outcome else call.intent.model_id,
+                str(int(call.intent.level)),
+                usd(call.outcome.cost.total_usd if call.outcome and call.outcome.cost else None),
+                "" if call.status == "ok" else call.status,
+            )
+            for call in calls
+        ],
+    )
+
+
+def _show_call(call: CallRow, decision: Mapping[str, object]) -> None:
+    intent, outcome = call.intent, call.outcome
+    facts(
+        {
+            "request": intent.request_id,
+            "when": when(intent.started_at),
+            "owner": intent.caller.owner,
+            "status": f"{call.status} ({outcome.error_code})"
+            if outcome and outcome.error_code
+            else call.status,
+            "model": f"{intent.model_id} (simulated)" if intent.sandbox else intent.model_id,
+            "category": f"{intent.category} (confidence {intent.confidence:.2f})",
+            "level": f"{intent.level:d} of 5; demanded {decision.get('demanded_level')}",
+            "strategy": intent.strategy,
+            "reason": str(decision.get("reason")),
+            "signals": "; ".join(_strings(decision.get("signals"))) or None,
+            "reserved": usd(intent.reserved_usd),
+            "cost": usd(outcome.cost.total_usd) if outcome and outcome.cost else None,
+            "GPT-4.1": usd(outcome.gpt41_usd) if outcome else None,
+            "tried": "; ".join(f"{a.model_id}: {a.message or a.outcome}" for a in outcome.attempts) or None
+            if outcome
+            else None,
+        }
+    )
+    for remark in _strings(decision.get("notes")):
+        note(remark)
+    _show_candidates(_rows(decision.get("candidates")))
+    rejected = [(str(row["model"]), str(row["reason"])) for row in _rows(decision.get("losers"))]
+    losers(rejected, shown=len(rejected))
+
+
+def _show_candidates(rows: Sequence[Mapping[str, object]]) -> None:
+    click.echo()
+    table(
+        [("candidate", ""), ("quality", ">"), ("expected", ">"), ("at most", ">")],
+        [
+            (
+                str(row["model"]),
+                f"{row['quality']:.2f}",
+                _dollars(row["expected_usd"]),
+                _dollars(row["max_usd"]),
+            )
+            for row in rows
+        ],
+    )
+
+
+def _brief(call: CallRow) -> dict[str, object]:
+    intent, outcome = call.intent, call.outcome
+    cost = outcome.cost.total_usd if outcome and outcome.cost else None
+    return {
+        "request_id": intent.request_id,
+        "started_at": iso(intent.started_at),
+        "user_id": intent.caller.owner,
+        "status": call.status,
+        "litellm_id": outcome.model_id if outcome else intent.model_id,
+        "category": intent.category,
+        "level": int(intent.level),
+        "strategy": intent.strategy,
+        "sandbox": intent.sandbox,
+        "prompt_tokens": outcome.usage.input_tokens if outcome else None,
+        "completion_tokens": outcome.usage.output_tokens if outcome else None,
+        "total_cost": float(cost) if cost is not None else None,
+        "gpt41_equivalent_cost": float(outcome.gpt41_usd) if outcome else None,
+        "latency_ms": outcome.latency_ms if outcome else None,
+        "error_code": outcome.error_code if outcome else None,
+    }
+
+
+def _attempts(outcome: Outcome | None) -> list[dict[str, object]]:
+    return [
+        {"litellm_id": a.model_id, "outcome": a.outcome, "status": a.status, "latency_ms": a.latency_ms}
+        for a in (outcome.attempts if outcome else ())
+    ]
+
+
+def _dollars(text: object) -> str:
+    return usd(None if text is None else Decimal(str(text)))
+
+
+def _strings(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def _rows(value: object) -> list[Mapping[str, object]]:
+    return value if isinstance(value, list) else []
