@@ -6,16 +6,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 from dynaroute_mcp.accounts import Accounts
 from dynaroute_mcp.availability import Availability
 from dynaroute_mcp.books import Books
 from dynaroute_mcp.calling import Calling
+from dynaroute_mcp.catalog import Dialect as DialectName
 from dynaroute_mcp.catalog import load_catalog
 from dynaroute_mcp.classifier import Classifier
 from dynaroute_mcp.errors import ProviderError
 from dynaroute_mcp.health import Health
-from dynaroute_mcp.providers.base import Call, Endpoint
+from dynaroute_mcp.providers.base import Call, Dialect, Endpoint
 from dynaroute_mcp.providers.discovery import Discovered
 from dynaroute_mcp.reports import Reports
 from dynaroute_mcp.router import Lane, Router
@@ -174,7 +176,8 @@ async def scripted_core(
     """A whole core on a real database, whose every provider follows one script."""
     ambient = (time or Time()).ambient()
     availability = Availability(CATALOG, chosen, discover)
-    wires = dict.fromkeys(("openai", "anthropic", "gemini", "sandbox"), script or Script())
+    follow = script or Script()
+    wires: Mapping[DialectName, Dialect] = dict.fromkeys(get_args(DialectName), follow)
     stand_ins = {row.id: Endpoint(provider=row, base_url="sandbox:") for row in CATALOG.providers.values()}
 
     def lane(endpoints: Callable[[], Mapping[str, Endpoint]]) -> Lane:

@@ -36,7 +36,6 @@ class Availability:
         self._catalog = catalog
         self._settings = settings
         self._discover = discover
-        self._looked = discover is None
         self._looking = anyio.Lock()
         self._endpoints = {
             provider.id: endpoint
@@ -46,10 +45,8 @@ class Availability:
 
     async def ready(self) -> None:
         """Wait until local servers have been looked for; at once from the second time on."""
-        if self._looked or self._discover is None:
-            return
         async with self._looking:
-            if self._looked:
+            if self._discover is None:
                 return
             found = await self._discover()
             self._catalog = self._catalog.with_models(
@@ -59,7 +56,7 @@ class Availability:
                 one.provider.id: Endpoint(provider=one.provider, base_url=one.provider.base_url)
                 for one in found
             }
-            self._looked = True
+            self._discover = None
 
     @property
     def catalog(self) -> Catalog:

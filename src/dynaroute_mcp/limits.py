@@ -19,6 +19,15 @@ NANO = Decimal(10) ** 9
 WARN_AT = Decimal("0.8")
 """Share of a budget from which answers carry a warning."""
 
+_UNLIMITED = Plan(
+    id="none",
+    name="No plan",
+    requests_per_minute=None,
+    requests_per_day=None,
+    usd_per_month=None,
+    tokens_per_month=None,
+)
+
 Period = Literal["minute", "day", "month"]
 
 
@@ -70,11 +79,12 @@ def limits_of(
     Without a plan the owner's counters still count, with no ceiling.
     """
     scope = owner_scope(caller.owner, sandbox=caller.sandbox)
-    money = None if plan is None or plan.usd_per_month is None else int(plan.usd_per_month * NANO)
+    plan = plan or _UNLIMITED
+    money = None if plan.usd_per_month is None else int(plan.usd_per_month * NANO)
     limits = [
-        _limit("requests_per_minute", scope, "requests", "minute", plan and plan.requests_per_minute, at),
-        _limit("requests_per_day", scope, "requests", "day", plan and plan.requests_per_day, at),
-        _limit("tokens_per_month", scope, "tokens", "month", plan and plan.tokens_per_month, at),
+        _limit("requests_per_minute", scope, "requests", "minute", plan.requests_per_minute, at),
+        _limit("requests_per_day", scope, "requests", "day", plan.requests_per_day, at),
+        _limit("tokens_per_month", scope, "tokens", "month", plan.tokens_per_month, at),
         _limit("usd_per_month", scope, "nano_usd", "month", money, at),
     ]
     if not caller.sandbox:
