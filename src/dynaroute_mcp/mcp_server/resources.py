@@ -17,8 +17,8 @@ from mcp.types import (
 from pydantic import Field
 
 from dynaroute_mcp.errors import DynarouteError, UnknownName
-from dynaroute_mcp.mcp_server.access import visitor
-from dynaroute_mcp.results import ModelList, ModelRow, UsageSummary
+from dynaroute_mcp.mcp_server.tools import usage_summary
+from dynaroute_mcp.results import ModelList, ModelRow
 from dynaroute_mcp.taxonomy import Category, Level
 
 if TYPE_CHECKING:
@@ -79,10 +79,7 @@ class Resources:
     @expected
     async def usage(self) -> object:
         """What the caller used and saved until now."""
-        core = await self._core()
-        caller = await visitor().caller_in(core)
-        summary, subscription = await core.reports.usage(caller), await core.accounts.subscription(caller)
-        return UsageSummary.of(summary, subscription, 0).payload()
+        return (await usage_summary(await self._core())).payload()
 
     async def complete(
         self,

@@ -200,12 +200,7 @@ class Tools:
     @expected
     async def dynaroute_get_usage_summary(self) -> CallToolResult:
         """Sum up requests, tokens, cost and savings against GPT-4.1, by model and category, with the subscription."""
-        core = await self._core()
-        caller = await visitor().caller_in(core)
-        summary = await core.reports.usage(caller)
-        simulated = await core.reports.usage(replace(caller, sandbox=True))
-        subscription = await core.accounts.subscription(caller)
-        result = UsageSummary.of(summary, subscription, simulated.total.requests)
+        result = await usage_summary(await self._core())
         return _told(result, wording.summed(result))
 
     @expected
@@ -224,6 +219,19 @@ class Tools:
         summary = await core.reports.usage(caller) if caller is not None and keyed else None
         result = CostSavings.of(quote, model_used.strip(), summary)
         return _told(result, wording.saved(result))
+
+
+async def usage_summary(core: "Core") -> UsageSummary:
+    """Sum up what the visitor used.
+
+    Raises:
+        AuthenticationFailed: nobody's figures are asked for.
+    """
+    caller = await visitor().caller_in(core)
+    summary = await core.reports.usage(caller)
+    simulated = await core.reports.usage(replace(caller, sandbox=True))
+    subscription = await core.accounts.subscription(caller)
+    return UsageSummary.of(summary, subscription, simulated.total.requests)
 
 
 def _told(result: Result, text: str) -> CallToolResult:

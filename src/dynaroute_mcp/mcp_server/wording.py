@@ -168,7 +168,7 @@ def summed(result: UsageSummary) -> str:
     if result.unpriced_requests:
         lines.append(f"{result.unpriced_requests:,} requests have no known price and are in no sum.")
     if result.sandbox:
-        lines.append("All of it was simulated: this is a test key.")
+        lines.append("All of it was simulated by the sandbox; nothing was spent.")
     elif result.simulated_requests:
         lines.append(f"{result.simulated_requests:,} more requests were simulated by the sandbox.")
     lines += [f"{row.name}: {row.requests:,} requests, {money(row.cost)}" for row in result.by_model]

@@ -137,7 +137,7 @@ class UsageSummary(Result):
     estimated_requests: int
     """Calls whose tokens are estimates."""
     sandbox: bool
-    """All of it was simulated: a `dr_test_` key."""
+    """All of it was simulated: by a `dr_test_` key, or because no provider can be called."""
     simulated_requests: int
     """Calls that the sandbox answered instead; they are in no other figure."""
     by_model: tuple[GroupUse, ...]
@@ -145,8 +145,8 @@ class UsageSummary(Result):
     subscription: SubscriptionInfo
 
     @classmethod
-    def of(cls, summary: "Summary", subscription: "Subscription", simulated: int) -> Self:
-        """Show a summary beside the plan."""
+    def of(cls, summary: "Summary", subscription: "Subscription", simulated: int = 0) -> Self:
+        """Show a summary beside the plan, and how many calls the sandbox answered where they are known."""
         total = summary.total
         saved = total.gpt41_usd - total.cost_usd
 
@@ -176,7 +176,7 @@ class UsageSummary(Result):
             unpriced_requests=total.unpriced,
             estimated_requests=total.estimated,
             sandbox=summary.sandbox,
-            simulated_requests=simulated,
+            simulated_requests=0 if summary.sandbox else simulated,
             by_model=by_model,
             by_category=by_category,
             subscription=SubscriptionInfo.of(subscription),

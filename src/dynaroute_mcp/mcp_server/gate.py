@@ -1,0 +1,136 @@
+"""The gate before every HTTP request: which site asks, and with which key.
+
+A browser can be led to a server on this machine under a foreign name (DNS rebinding), so the Host must be one that
+no stranger's DNS can point here: loopback, a bare address, or a name that the operator allowed. A page may call only
+from loopback, from where the server itself is, or from an allowed name. Then every request needs a DynaRoute key or
+the admin token; a request is judged by its own key, so a revoked one stops in the middle of a session.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable, Collection
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from pydantic import SecretStr
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from dynaroute_mcp.errors import AuthenticationFailed, DynarouteError
+from dynaroute_mcp.mcp_server.access import OPERATOR, SCOPE_KEY, Visitor
+
+if TYPE_CHECKING:
+    from dynaroute_mcp.runtime import Core
+
+OPEN_PATHS: Final = frozenset({"/health"})
+"""Need no key; they tell nothing but that the server is up."""
+
+_LOOPBACK_NAMES: Final = frozenset({"localhost", "localhost.localdomain"})
+
+
+class Gate:
+    """ASGI middleware that lets a request pass with its visitor, or answers it."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        core: "Callable[[], Awaitable[Core]]",
+        admin_token: SecretStr | None,
+        allowed_hosts: Collection[str],
+    ) -> None:
+        self._app = app
+        self._core = core
+        self._admin_token = admin_token
+        self._allowed = frozenset(name.casefold() for name in allowed_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Judge a request by its Host, its Origin and its key, in this order."""
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            refusal = self._refuse_site(headers)
+            if refusal is None and scope["path"] not in OPEN_PATHS:
+                refusal = await self._admit(headers, scope)
+            if refusal is not None:
+                await refusal(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _refuse_site(self, headers: Headers) -> JSONResponse | None:
+        host = _host_of(headers.get("host", ""))
+        if not (is_loopback(host) or _is_address(host) or host in self._allowed):
+            return _refusal(421, "invalid_host", "this Host is not served here; allow it with --allow-host")
+        origin = headers.get("origin")
+        if origin is None:
+            return None
+        asked = urlsplit(origin)
+        same = asked.netloc.casefold() == headers["host"].casefold()
+        if asked.scheme in ("http", "https") and (
+            same or is_loopback(asked.hostname or "") or asked.hostname in self._allowed
+        ):
+            return None
+        return _refusal(403, "invalid_origin", "pages of this origin may not call this server")
+
+    async def _admit(self, headers: Headers, scope: Scope) -> JSONResponse | None:
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        key = key.strip() if scheme.casefold() == "bearer" else ""
+        if not key:
+            return _unauthorized(None)
+        try:
+            visitor = await self._visitor(key)
+        except AuthenticationFailed as error:
+            return _unauthorized(str(error))
+        except DynarouteError as error:
+            return _refusal(503, error.code, str(error))
+        scope[SCOPE_KEY] = visitor
+        # The SDK binds a session to the user who opened it; of the key it learns a fingerprint only.
+        fingerprint = hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+        scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=fingerprint, scopes=[]))
+        return None
+
+    async def _visitor(self, key: str) -> Visitor:
+        if self._admin_token is not None and hmac.compare_digest(
+            key.encode("utf-8", "replace"), self._admin_token.get_secret_value().encode()
+        ):
+            return OPERATOR
+        core = await self._core()
+        return Visitor(kind="keyholder", caller=await core.accounts.caller_for(key))
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a name or address can mean this machine only."""
+    if host.casefold() in _LOOPBACK_NAMES or host.casefold().endswith(".localhost"):
+        return True
+    return _is_address(host) and ip_address(host).is_loopback
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _host_of(header: str) -> str:
+    """Take the port off a Host header; empty when it is no host at all."""
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _unauthorized(why: str | None) -> JSONResponse:
+    needed = "send `Authorization: Bearer` with a DynaRoute key (`dynaroute keys create`) or the admin token"
+    challenge = 'Bearer realm="DynaRoute"' + ("" if why is None else ', error="invalid_token"')
+    response = _refusal(401, "authentication_failed", why or needed)
+    response.headers["WWW-Authenticate"] = challenge
+    return response
+
+
+def _refusal(status: int, code: str, message: str) -> JSONResponse:
+    return JSONResponse({"error": code, "error_description": message}, status)

@@ -1,0 +1,133 @@
+"""MCP over HTTP: streamable HTTP at `/mcp`, the older SSE at `/sse`, behind one gate.
+
+Loopback is the default. Without an admin token nothing else is listened on, and a request needs a DynaRoute key even
+on loopback: any page and any user of this machine can reach a loopback port.
+"""
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Collection
+from functools import partial
+from typing import TYPE_CHECKING, Final, Literal
+
+import uvicorn
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Route
+
+from dynaroute_mcp.errors import ConfigurationInvalid
+from dynaroute_mcp.mcp_server.gate import Gate, is_loopback
+from dynaroute_mcp.mcp_server.opening import LazyCore, with_settings
+from dynaroute_mcp.mcp_server.server import build
+
+if TYPE_CHECKING:
+    from dynaroute_mcp.settings import Settings
+
+Transport = Literal["sse", "streamable-http", "http"]
+"""`http` is both."""
+
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+"""Room for a prompt of ten megabytes; a larger body is answered with 413 while it is read."""
+
+MAX_SESSIONS: Final = 1_000
+SESSION_IDLE_S: Final = 600.0
+MAX_CONNECTIONS: Final = 1_000
+"""Open connections and running requests; one more is answered with 503."""
+
+SHUTDOWN_S: Final = 2
+"""How long open streams may go on after a signal."""
+
+
+def serve(
+    settings: "Settings",
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    transport: Transport = "http",
+    allowed_hosts: Collection[str] = (),
+) -> None:
+    """Serve MCP over HTTP until a signal comes.
+
+    Args:
+        settings: of this process.
+        host: address to listen on.
+        port: 0 takes any free one.
+        transport: which of the two.
+        allowed_hosts: names under which others reach this server, without ports.
+
+    Raises:
+        ConfigurationInvalid: the address is open to others and there is no admin token.
+    """
+    check_binding(settings, host)
+    app = create_app(settings, transport=transport, allowed_hosts={*allowed_hosts, socket.gethostname()})
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        ws="none",
+    )
+
+
+def check_binding(settings: "Settings", host: str) -> None:
+    """Check that an address may be listened on.
+
+    Raises:
+        ConfigurationInvalid: it is open to others and there is no admin token.
+    """
+    if not is_loopback(host) and settings.admin_token is None:
+        raise ConfigurationInvalid(
+            f"refusing to listen on {host!r} without an admin token; set DYNAROUTE_ADMIN_TOKEN, "
+            "or listen on 127.0.0.1"
+        )
+
+
+def create_app(
+    settings: "Settings",
+    *,
+    core: LazyCore | None = None,
+    transport: Transport = "http",
+    allowed_hosts: Collection[str] = (),
+) -> Starlette:
+    """Make the ASGI app.
+
+    Args:
+        settings: of this process; its admin token opens everything.
+        core: by default one of its own, with these settings.
+        transport: which routes it has.
+        allowed_hosts: names other than loopback and bare addresses under which it is reached.
+    """
+    core = core or LazyCore(partial(with_settings, settings))
+    server = build(core)
+    guarded = TransportSecuritySettings(
+        enable_dns_rebinding_protection=False
+    )  # the gate has checked both headers
+    routes: list[BaseRoute] = [Route("/health", _health)]
+    streamable = server.streamable_http_app(
+        transport_security=guarded,
+        max_request_body_size=MAX_BODY_BYTES,
+        max_sessions=MAX_SESSIONS,
+        session_idle_timeout=SESSION_IDLE_S,
+    )
+    if transport != "sse":
+        routes += streamable.routes
+    if transport != "streamable-http":
+        routes += server.sse_app(transport_security=guarded, max_request_body_size=MAX_BODY_BYTES).routes
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with server.session_manager.run():  # holds the core for the SSE connections too
+            yield
+
+    gate = Middleware(Gate, core=core, admin_token=settings.admin_token, allowed_hosts=allowed_hosts)
+    return Starlette(routes=routes, lifespan=lifespan, middleware=[gate])
+
+
+async def _health(_request: Request) -> JSONResponse:
+    return JSONResponse({"status": "ok"})
