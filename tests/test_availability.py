@@ -1,0 +1,118 @@
+"""Availability: keys and addresses from where they may come, local servers looked for once."""
+
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.scripted import CATALOG, settings
+
+from dynaroute_mcp.availability import Availability
+from dynaroute_mcp.catalog import Model, Provider
+from dynaroute_mcp.providers.discovery import Discovered
+from dynaroute_mcp.settings import Settings
+
+OLLAMA = Provider(
+    id="ollama",
+    name="Ollama",
+    dialect="openai",
+    base_url="http://127.0.0.1:11434/v1",
+    keyless=True,
+    source="found",
+)
+LLAMA = Model(
+    id="ollama/llama3",
+    provider="ollama",
+    wire_id="llama3",
+    name="llama3",
+    family="llama",
+    context_tokens=8_192,
+    max_output_tokens=2_048,
+    free=True,
+    source="found",
+)
+
+
+def available(folder: Path, **fields: object) -> Availability:
+    return Availability(CATALOG, settings(folder, **fields), None)
+
+
+def test_a_provider_with_a_key_can_be_called_and_others_name_their_variable(tmp_path: Path) -> None:
+    now = available(tmp_path, variables={"OPENAI_API_KEY": "sk-x"})
+
+    assert set(now.endpoints) == {"openai"}
+    assert not now.simulated
+    assert now.missing_keys()["anthropic"] == "ANTHROPIC_API_KEY"
+    assert "openai" not in now.missing_keys()
+
+
+def test_without_any_key_everything_is_simulated(tmp_path: Path) -> None:
+    assert available(tmp_path, variables={}).simulated
+
+
+def test_the_second_name_of_a_variable_counts_too(tmp_path: Path) -> None:
+    (endpoint,) = available(tmp_path, variables={"GOOGLE_API_KEY": "g"}).endpoints.values()
+
+    assert (endpoint.provider.dialect, endpoint.api_key) == ("gemini", "g")
+
+
+def test_a_key_in_the_file_wins_over_the_variable(tmp_path: Path) -> None:
+    now = available(tmp_path, providers={"openai": {"api_key": "from-file"}})
+
+    assert now.endpoints["openai"].api_key == "from-file"
+
+
+def test_a_provider_that_is_switched_off_is_not_called(tmp_path: Path) -> None:
+    now = available(tmp_path, providers={"openai": {"enabled": False}})
+
+    assert "openai" not in now.endpoints
+
+
+@pytest.mark.parametrize(
+    ("fields", "address"),
+    [
+        ({"providers": {"openai": {"base_url": "https://file.example/v1/"}}}, "https://file.example/v1"),
+        (
+            {"variables": {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}},
+            "http://127.0.0.1:9/v1",
+        ),
+        ({}, "https://api.openai.com/v1"),
+    ],
+    ids=["file", "variable", "catalog"],
+)
+def test_an_address_comes_from_the_file_the_variable_or_the_catalog(
+    tmp_path: Path, fields: dict[str, object], address: str
+) -> None:
+    assert available(tmp_path, **fields).endpoints["openai"].base_url == address
+
+
+def test_an_endpoint_never_shows_its_key(tmp_path: Path) -> None:
+    assert "sk-openai" not in repr(available(tmp_path).endpoints)
+
+
+def test_a_retired_model_cannot_be_called_even_with_a_key(tmp_path: Path) -> None:
+    now = available(tmp_path, variables={"DEEPSEEK_API_KEY": "k"})
+
+    assert not now.can_call(CATALOG.get_model("deepseek-chat"))
+    assert now.can_call(CATALOG.get_model("deepseek-v4-pro"))
+
+
+async def test_local_servers_are_looked_for_once_however_many_wait(tmp_path: Path) -> None:
+    looks = 0
+
+    async def discover() -> tuple[Discovered, ...]:
+        nonlocal looks
+        looks += 1
+        await anyio.lowlevel.checkpoint()
+        return (Discovered(provider=OLLAMA, models=(LLAMA,)),)
+
+    now = Availability(CATALOG, Settings(variables={}, database=tmp_path / "x.db"), discover)
+    assert now.simulated
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(now.ready)
+
+    assert looks == 1
+    assert not now.simulated
+    assert now.can_call(now.catalog.get_model("ollama/llama3"))
+    assert now.endpoints["ollama"].api_key is None

@@ -1,0 +1,121 @@
+"""Reports: quotes that are never zero for want of a price, and sums that keep simulations apart."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from tests.scripted import ASK, Script, Time, scripted_core, settings
+
+from dynaroute_mcp.accounts import LOCAL
+from dynaroute_mcp.errors import InvalidRequest, NotFound, UnknownName
+from dynaroute_mcp.reports import MAX_TOKENS, Period
+from dynaroute_mcp.store.base import CallFilter
+from dynaroute_mcp.taxonomy import Level
+from dynaroute_mcp.types import Caller, Usage
+
+USED = Usage(uncached_input_tokens=1_000, output_tokens=500)
+
+
+async def test_a_quote_is_the_published_example(tmp_path: Path) -> None:
+    async with scripted_core(settings(tmp_path)) as core:
+        quote = core.reports.quote("Gemini 2.5 Flash", 1_000, 500)
+
+    assert quote.cost is not None
+    assert (quote.cost.input_usd, quote.cost.output_usd) == (Decimal("0.0003"), Decimal("0.00125"))
+    assert quote.gpt41 is not None
+    assert (quote.gpt41.baseline_usd, quote.gpt41.saved_usd) == (Decimal("0.006"), Decimal("0.00445"))
+
+
+async def test_an_unknown_model_is_an_error_with_three_suggestions(tmp_path: Path) -> None:
+    async with scripted_core(settings(tmp_path)) as core:
+        with pytest.raises(UnknownName) as caught:
+            core.reports.quote("Gemini 2.5 Flesh", 1_000, 500)
+
+    assert len(caught.value.suggestions) == 3
+
+
+@pytest.mark.parametrize("counts", [(-1, 0), (0, -1), (MAX_TOKENS + 1, 0)])
+async def test_absurd_counts_are_refused(tmp_path: Path, counts: tuple[int, int]) -> None:
+    async with scripted_core(settings(tmp_path)) as core:
+        with pytest.raises(InvalidRequest, match="must be between 0 and"):
+            core.reports.quote("gpt-4.1", *counts)
+
+
+async def test_models_that_can_be_called_come_first_and_filters_narrow(tmp_path: Path) -> None:
+    async with scripted_core(settings(tmp_path, variables={"OPENAI_API_KEY": "k"})) as core:
+        every = await core.reports.models()
+        openai = await core.reports.models(provider="openai", capability="vision", available_only=True)
+        hard = await core.reports.models(level=Level.L4)
+        with_old = await core.reports.models(include_retired=True)
+
+    callable_first = [row.available for row in every]
+    assert callable_first == sorted(callable_first, reverse=True)
+    assert openai
+    assert all(row.model.provider == "openai" and "vision" in row.model.capabilities for row in openai)
+    assert all(Level.L4 in row.levels for row in hard)
+    assert 0 < len(hard) < len(every) < len(with_old)
+    assert all(row.model.status != "retired" for row in every)
+
+
+async def test_sums_are_those_of_the_caller_and_of_real_calls_only(tmp_path: Path) -> None:
+    alice, bob = Caller(owner="alice"), Caller(owner="bob")
+
+    async with scripted_core(settings(tmp_path), Script(usage=USED)) as core:
+        await core.router.complete(ASK, alice)
+        await core.router.complete(ASK, alice)
+        await core.router.complete(ASK, bob)
+        await core.router.complete(ASK, Caller(owner="alice", sandbox=True))
+        hers = await core.reports.usage(alice)
+        everyones = await core.reports.usage(LOCAL, everyone=True)
+
+    assert (hers.total.requests, hers.total.input_tokens, hers.total.output_tokens) == (2, 2_000, 1_000)
+    assert everyones.total.requests == 3
+    assert sum(row.cost_usd for row in hers.by_model) == hers.total.cost_usd > 0
+    assert [row.group for row in hers.by_category] == ["Code Generation"]
+    assert not hers.sandbox
+
+
+async def test_while_everything_is_simulated_the_sums_are_of_simulations_and_say_so(tmp_path: Path) -> None:
+    async with scripted_core(settings(tmp_path, variables={}), Script(usage=USED)) as core:
+        await core.router.complete(ASK, LOCAL)
+        summary = await core.reports.usage(LOCAL)
+
+    assert summary.sandbox
+    assert summary.total.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("period", "days_later", "counted"),
+    [
+        ("today", 0, 1),
+        ("today", 1, 0),
+        ("week", 6, 1),
+        ("week", 8, 0),
+        ("month", 8, 1),
+        ("month", 9, 0),
+        ("all", 99, 1),
+    ],
+)
+async def test_a_period_counts_what_lies_in_it(
+    tmp_path: Path, period: Period, days_later: int, counted: int
+) -> None:
+    time = Time()  # it is 22 November: eight days later is the 30th
+
+    async with scripted_core(settings(tmp_path), Script(usage=USED), time=time) as core:
+        await core.router.complete(ASK, LOCAL)
+        time.passed_s = days_later * 86_400
+        summary = await core.reports.usage(LOCAL, period)
+
+    assert summary.total.requests == counted
+
+
+async def test_one_call_can_be_looked_up_and_a_wrong_id_says_so(tmp_path: Path) -> None:
+    async with scripted_core(settings(tmp_path), Script(usage=USED)) as core:
+        answer = await core.router.complete(ASK, LOCAL)
+        row = await core.reports.call(answer.request_id)
+        with pytest.raises(NotFound, match="req_absent"):
+            await core.reports.call("req_absent")
+        recent = await core.reports.recent(CallFilter(), limit=5)
+
+    assert row.intent.model_id == answer.model_id
+    assert [each.intent.request_id for each in recent] == [answer.request_id]

@@ -1,0 +1,103 @@
+"""The composition root: a real core opens without key and network, and logs hold no secrets."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.scripted import ASK
+
+from dynaroute_mcp.accounts import LOCAL
+from dynaroute_mcp.errors import AuthenticationFailed, ConfigurationInvalid
+from dynaroute_mcp.runtime import configure_logging, load_settings, open_core
+from dynaroute_mcp.settings import Settings
+
+
+def offline(folder: Path, **fields: object) -> Settings:
+    return Settings.model_validate({"database": folder / "x.db", "discover_local": False, **fields})
+
+
+async def test_a_core_answers_without_key_and_network(tmp_path: Path) -> None:
+    async with open_core(offline(tmp_path)) as core:
+        answer = await core.router.complete(ASK, await core.caller())
+
+    assert answer.sandbox
+    assert answer.recorded
+    assert "simulated" in answer.completion.message.text
+
+
+async def test_the_process_speaks_for_the_owner_of_its_key(tmp_path: Path) -> None:
+    async with open_core(offline(tmp_path)) as core:
+        assert await core.caller() == LOCAL
+        secret = (await core.accounts.generate_key("alice")).secret
+
+    async with open_core(offline(tmp_path, api_key=secret)) as core:
+        assert (await core.caller()).owner == "alice"
+
+
+async def test_a_wrong_key_is_refused_when_it_is_used_and_not_at_start(tmp_path: Path) -> None:
+    async with open_core(offline(tmp_path, api_key="dr_wrong")) as core:
+        with pytest.raises(AuthenticationFailed):
+            await core.caller()
+
+
+async def test_a_broken_overlay_names_its_file(tmp_path: Path) -> None:
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("models: {nonsense: 3}", encoding="utf-8")
+
+    with pytest.raises(ConfigurationInvalid, match=r"mine\.yaml"):
+        async with open_core(offline(tmp_path, catalog_overlay=overlay)):
+            pytest.fail("it opened")
+
+
+def test_settings_come_from_the_environment(tmp_path: Path) -> None:
+    database = str(tmp_path / "elsewhere.db")
+    config = tmp_path / "config.yaml"
+    config.write_text("strategy: best\n", encoding="utf-8")
+
+    settings = load_settings(config, {"DYNAROUTE_DATABASE": database})
+
+    assert (str(settings.database), settings.strategy) == (database, "best")
+
+
+@pytest.fixture
+def root_logger() -> Iterator[logging.Logger]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield root
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+SECRETS = [
+    "sk-proj-abcdefghijkl",
+    "AIzaSyA-very-secret-key",
+    "dr_abcdefghijklmnopqrstuvwxyz",
+    "Authorization: Bearer abcdefghijkl",
+    "https://host/path?key=topsecretvalue",
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_key_reaches_the_log_in_message_facts_or_traceback(
+    root_logger: logging.Logger, capsys: pytest.CaptureFixture[str], secret: str
+) -> None:
+    configure_logging()
+
+    try:
+        raise RuntimeError(f"failed with {secret}")
+    except RuntimeError:
+        root_logger.exception("with %s", secret, extra={"fact": secret})
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "fact=" in err
+    assert "Traceback" in err
+    assert secret.split()[-1].split("key=")[-1] not in err
+
+
+def test_the_http_client_does_not_log_addresses(root_logger: logging.Logger) -> None:
+    configure_logging(logging.DEBUG)
+
+    assert root_logger.level == logging.DEBUG
+    assert logging.getLogger("httpx2").level == logging.WARNING
