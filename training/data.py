@@ -3,14 +3,17 @@
 import gzip
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from dynaroute_mcp.taxonomy import Category
 
 CORPUS: Final = Path(__file__).parent / "corpus"
+LABELS: Final = Path(__file__).parent / "labels.tsv"
+"""Labels that we gave to public prompts: hash of the prompt, category, level. No prompt stands there."""
 CATEGORIES: Final = tuple(Category)
 INDEX: Final = {category.value: number for number, category in enumerate(CATEGORIES)}
 
@@ -26,6 +29,20 @@ FITTED: Final = frozenset(
 """Public sources whose licence lets their labels be fitted on."""
 
 
+DOMAINS: Final = {
+    **{
+        name: name.title()
+        for name in ("chemistry", "engineering", "physics", "business", "biology", "economics")
+    },
+    "psychology": "Psychology",
+    "computer science": "Computer Science",
+    "crux": "Code Explanation",
+    "math": "Mathematics",
+    "math-l5": "Mathematics",
+}
+"""Category of the exam items of a domain."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One labelled prompt."""
@@ -38,6 +55,8 @@ class Row:
     second: int | None = None
     """Another category that a careful person may choose."""
     source: str = "corpus"
+    graded: bool = True
+    """Whether `level` follows today's wording of the levels; where not, it teaches nothing about levels."""
     lang: str = "en"
     style: str = ""
 
@@ -67,9 +86,24 @@ def _row(raw: dict[str, object]) -> Row:
     )
 
 
-def corpus() -> list[Row]:
+def written() -> list[Row]:
     """Every prompt written for this project, in the order of the files' names."""
     return [_row(raw) for path in sorted(CORPUS.glob("*.jsonl")) for raw in _lines(path)]
+
+
+def is_held_out(row: Row) -> bool:
+    """Whether a prompt of ours is kept from every fit, so that a test can measure on it: one in forty."""
+    return int(digest(row.prompt), 16) % 40 == 0
+
+
+def corpus() -> list[Row]:
+    """Our prompts that are fitted on."""
+    return [row for row in written() if not is_held_out(row)]
+
+
+def held_out() -> list[Row]:
+    """Our prompts that are not."""
+    return [row for row in written() if is_held_out(row)]
 
 
 def labelled(path: Path) -> list[Row]:
@@ -80,9 +114,39 @@ def labelled(path: Path) -> list[Row]:
 def public(folder: Path) -> list[Row]:
     """Labelled public prompts, without those that the measuring set `gold_dev.jsonl` holds."""
     held = {digest(row.prompt) for row in labelled(folder / "gold_dev.jsonl")}
-    rows = labelled(folder / "public_labelled.jsonl") + labelled(folder / "public_single.jsonl")
+    older = [replace(row, graded=False) for row in labelled(folder / "public_single.jsonl")]
+    rows = labelled(folder / "public_labelled.jsonl") + ours(folder) + older
     unique = {digest(row.prompt): row for row in reversed(rows)}
     return [row for key, row in unique.items() if key not in held]
+
+
+def ours(folder: Path) -> list[Row]:
+    """Prompts of the unlabelled pool that we labelled ourselves, all from the sources in `FITTED`."""
+    labels = dict(line.split("\t", 1) for line in LABELS.read_text("utf-8").splitlines())
+    rows = []
+    for raw in _lines(folder / "unlabelled_pool.jsonl.gz"):
+        label = labels.get(digest(str(raw["prompt"])))
+        if label:
+            category, level = label.split("\t")
+            rows.append(_row({**raw, "category": category, "level": level}))
+    return rows
+
+
+def exams(folder: Path, each: int = 130) -> list[Row]:
+    """Exam items whose subject is their domain, at most `each` of a domain, with the first four options.
+
+    MMLU-Pro without what comes from MMLU, CRUX (both Apache-2.0) and MATH level 5 (MIT).
+    """
+    taken: Counter[str] = Counter()
+    rows = []
+    for raw in _lines(folder / "outcomes.jsonl.gz"):
+        domain = str(raw["domain"])
+        if taken[domain] < each:
+            taken[domain] += 1
+            prompt = str(raw["prompt"]).split("\nE. ")[0]
+            label = {"prompt": prompt, "category": DOMAINS[domain], "level": 2, "source": "exams"}
+            rows.append(replace(_row(label), graded=False))
+    return rows
 
 
 def pool(folder: Path) -> list[str]:

@@ -28,15 +28,17 @@ def shares(rows: list[Row]) -> tuple[np.ndarray, np.ndarray]:
 def offsets(rows: list[Row]) -> tuple[np.ndarray, np.ndarray]:
     """What to add to the logits of each row while fitting: (rows, 31) and (rows, 5)."""
     own = [row for row in rows if row.source == "corpus"]
-    public = [row for row in rows if row.source != "corpus"]
+    public = [row for row in rows if row.source not in {"corpus", "exams"}]
     c, hard = np.zeros((len(rows), len(CATEGORIES))), np.zeros((len(rows), 5))
     use = shares(public)[0] ** _FLATTEN if public else np.ones(len(CATEGORIES))
     use = use / use.sum()
     for part in (own, public):
         if not part:
             continue
-        share_c, share_l = shares(part)
-        mask = np.array([(row.source == "corpus") == (part is own) for row in rows])
+        share_c = shares(part)[0]
+        share_l = shares([row for row in part if row.graded])[1]
+        names = {row.source for row in part}
+        mask = np.array([row.source in names for row in rows])
         c[mask] = np.log(share_c / use)
         hard[mask] = np.log(share_l / LEVELS_IN_USE)
     return c, hard

@@ -20,7 +20,7 @@ from training import data
 from training.priors import offsets
 
 OPINIONS: Final = Path(__file__).parent / "teacher.npz"
-HEAD, TAIL, BATCH, EPOCHS = 80, 40, 32, 4
+HEAD, TAIL, BATCH, EPOCHS = 80, 40, 32, 3
 SECOND: Final = 0.2
 """Share of a row's target that goes to the other category that its annotator would accept."""
 
@@ -107,7 +107,8 @@ def epoch(model: Teacher, optimizer: torch.optim.Optimizer, rows: list[data.Row]
     tokens = encode(AutoTokenizer.from_pretrained(base()), [row.prompt for row in rows])
     categories, levels = targets(rows)
     shift_c, shift_l = (torch.tensor(shift, dtype=torch.float32) for shift in offsets(rows))
-    weight = torch.tensor([1.0 if row.source == "corpus" else 2.0 for row in rows])
+    weight = torch.tensor([{"corpus": 1.0, "exams": 0.5}.get(row.source, 2.0) for row in rows])
+    graded = torch.tensor([0.7 * row.graded for row in rows])
     parts = batches(tokens, rng)
     rates = [group["initial_lr"] for group in optimizer.param_groups]
     model.train()
@@ -120,7 +121,7 @@ def epoch(model: Teacher, optimizer: torch.optim.Optimizer, rows: list[data.Row]
         c, hard = model(*pad([tokens[i] for i in part]))
         loss_c = -(categories[part] * torch.log_softmax(c + shift_c[part], 1)).sum(1)
         loss_l = -(levels[part] * torch.log_softmax(hard + shift_l[part], 1)).sum(1)
-        loss = ((loss_c + 0.7 * loss_l) * weight[part]).mean()
+        loss = ((loss_c + graded[part] * loss_l) * weight[part]).mean()
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -132,9 +133,15 @@ def epoch(model: Teacher, optimizer: torch.optim.Optimizer, rows: list[data.Row]
             )
 
 
+def lessons(folder: Path) -> list[data.Row]:
+    """Every row whose label may be fitted on."""
+    public = [row for row in data.public(folder) if row.source in data.FITTED]
+    return data.corpus() + public + data.exams(folder)
+
+
 def report(model: Teacher, folder: Path) -> None:
     """Figures on the public rows that are not fitted on."""
-    rows = [row for row in data.public(folder) if row.source not in data.FITTED][:1500]
+    rows = [row for row in data.public(folder) if row.source not in data.FITTED and row.graded]
     c, hard = predict(model, encode(AutoTokenizer.from_pretrained(base()), [row.prompt for row in rows]))
     right = np.array([row.category for row in rows])
     level = np.array([row.level for row in rows])
@@ -146,24 +153,42 @@ def report(model: Teacher, folder: Path) -> None:
     )
 
 
+def vocabulary(tokenizer: AutoTokenizer) -> list[str]:
+    """Whole English words of the encoder's vocabulary, for words that no prompt here holds."""
+    return sorted(
+        word for word in tokenizer.get_vocab() if word.isascii() and word.isalpha() and len(word) > 2
+    )
+
+
+def opine(model: Teacher, folder: Path, target: Path) -> None:
+    """Write the logits of every prompt and of every word, as eighths in one byte each."""
+    tokenizer = AutoTokenizer.from_pretrained(base())
+    words = vocabulary(tokenizer)
+    rows = [*lessons(folder), *data.public(folder)]
+    prompts = {
+        data.digest(prompt): prompt for prompt in (*words, *(row.prompt for row in rows), *data.pool(folder))
+    }
+    keys = sorted(prompts)
+    categories, levels = predict(model, encode(tokenizer, [prompts[key] for key in keys]))
+    logits = np.clip(np.rint(np.concatenate([categories, levels], 1) * 8), -127, 127).astype(np.int8)
+    np.savez_compressed(target, digests=np.array(keys, "S16"), logits=logits, words=np.array(words))
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--public", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--predict", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    torch.manual_seed(0)
     torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
     state = options.work / "teacher.pt"
     model = Teacher(base())
     heads = [*model.category.parameters(), *model.level.parameters()]
+    groups = [(model.encoder.parameters(), 1.2e-4), (heads, 2e-3)]
     optimizer = torch.optim.AdamW(
-        [
-            {"params": model.encoder.parameters(), "lr": 1.2e-4, "initial_lr": 1.2e-4},
-            {"params": heads, "lr": 2e-3, "initial_lr": 2e-3},
-        ],
-        weight_decay=0.01,
+        [{"params": params, "lr": rate, "initial_lr": rate} for params, rate in groups], weight_decay=0.01
     )
     number = 0
     if state.exists():
@@ -171,33 +196,15 @@ def main() -> None:
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         number = saved["epochs"]
-    rows = data.corpus() + [row for row in data.public(options.public) if row.source in data.FITTED]
     if options.predict:
-        prompts = sorted(
-            {
-                data.digest(p): p
-                for p in [
-                    *(row.prompt for row in rows),
-                    *(row.prompt for row in data.public(options.public)),
-                    *data.pool(options.public),
-                ]
-            }.items()
-        )
-        c, hard = predict(
-            model, encode(AutoTokenizer.from_pretrained(base()), [prompt for _, prompt in prompts])
-        )
-        np.savez_compressed(
-            options.work / OPINIONS.name,
-            digests=np.array([key for key, _ in prompts], "S16"),
-            categories=c.astype(np.float16),
-            levels=hard.astype(np.float16),
-        )
+        opine(model, options.public, OPINIONS)
+        return
+    if number >= EPOCHS:
         return
     torch.manual_seed(number)
-    epoch(model, optimizer, rows, number)
-    torch.save(
-        {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epochs": number + 1}, state
-    )
+    epoch(model, optimizer, lessons(options.public), number)
+    saved = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epochs": number + 1}
+    torch.save(saved, state)
     report(model, options.public)
 
 

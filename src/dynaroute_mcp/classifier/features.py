@@ -6,12 +6,13 @@ A feature is a slot in [0, `SLOTS`). Four groups, which the model scales differe
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 from zlib import crc32
 
-from dynaroute_mcp.classifier.cues import CUES
+from dynaroute_mcp.classifier.cues import find_cues
 
 SLOTS: Final = 1 << 18
 GROUPS: Final = ("marks", "words", "grams", "body")
@@ -20,8 +21,8 @@ _RESERVED: Final = 1024
 
 _HEAD_CHARS, _MIDDLE_CHARS, _TAIL_CHARS = 2400, 600, 1000
 _HEAD_WORDS, _TAIL_WORDS, _BODY_WORDS = 64, 32, 240
-_CUE_HEAD, _CUE_TAIL = 480, 240
-_GRAM_HEAD, _GRAM_TAIL = 360, 120
+_CUE_HEAD, _CUE_TAIL, _SAMPLE_CHARS = 600, 300, 1600
+_GRAM_HEAD, _GRAM_TAIL = 420, 180
 
 _CJK: Final = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _TOKEN: Final = re.compile(rf"[{_CJK}]|[^\W\d_{_CJK}]+|\d+|[^\w\s]{{1,3}}")
@@ -33,7 +34,7 @@ class Features:
 
     groups: tuple[list[int], list[int], list[int], list[int]]
     """Slots in the order of `GROUPS`, each group without repeats."""
-    cues: tuple[int, ...]
+    cues: list[int]
     """Positions in `CUES` of the cues that were found; also their slots."""
     words: dict[int, str]
     """The word behind a slot of single words, for showing."""
@@ -42,25 +43,28 @@ class Features:
 def features(text: str) -> Features:
     """Turn any string into its features; a long one is read at its head, its middle and its tail."""
     clipped = _clip(text)
-    lowered = clipped.lower()
-    tokens = _TOKEN.findall(lowered)
-    hashes = [crc32(_shape_of_number(token).encode("utf-8", "surrogatepass")) for token in tokens]
-    cues = _cues(lowered)
-    marks = [*cues, *_shape(clipped, len(text), tokens), *_edges(hashes)]
+    tokens = _TOKEN.findall(clipped.lower())
+    hashes = [crc32(_masked(token).encode("utf-8", "surrogatepass")) for token in tokens]
     head, body, tail = _split(hashes)
-    singles = [_slot(value) for value in (*head, *tail)]
-    words = dict(zip(singles, (*tokens[: len(head)], *tokens[len(tokens) - len(tail) :]), strict=True))
-    pairs = [_slot(one * 0x9E3779B1 + two) for part in (head, tail) for one, two in pairwise(part)]
-    gaps = [
-        _slot(one * 0x85EBCA6B + two + 1)
-        for part in (head,)
-        for one, two in zip(part, part[2:], strict=False)
-    ]
-    grams = _grams(" ".join(tokens[: len(head)])[:_GRAM_HEAD])
+    near = [*tokens[: len(head)], *tokens[len(tokens) - len(tail) :]]
+    cues = _cues(clipped.lower(), near)
+    marks = [*cues, *_shape(clipped, len(text), tokens), *_slots(_edges(hashes))]
+    singles = _slots([*head, *tail])
+    pairs = [one * 0x9E3779B1 + two for part in (head, tail) for one, two in pairwise(part)]
+    pairs += [one * 0x85EBCA6B + two + 1 for one, two in zip(head, head[2:], strict=False)]
+    grams = _grams(" ".join(near[: len(head)])[:_GRAM_HEAD])
     if tail:
-        grams |= _grams(" ".join(tokens[len(tokens) - len(tail) :])[-_GRAM_TAIL:])
-    rest = {_slot(value + 0x7F4A7C15) for value in body}
-    return Features((marks, list({*singles, *pairs, *gaps}), list(grams), list(rest)), cues, words)
+        grams += _grams(" ".join(near[len(head) :])[-_GRAM_TAIL:])
+    return Features(
+        (
+            marks,
+            list({*singles, *_slots(pairs)}),
+            list(set(_slots(grams))),
+            list(set(_slots([value + 0x7F4A7C15 for value in body]))),
+        ),
+        cues,
+        dict(zip(singles, near, strict=True)),
+    )
 
 
 def _clip(text: str) -> str:
@@ -71,12 +75,16 @@ def _clip(text: str) -> str:
     return "\n".join(pieces)
 
 
-def _slot(value: int) -> int:
-    value = (value ^ (value >> 15)) * 0x2C1B3C6D & 0xFFFFFFFF
-    return _RESERVED + (value >> 11) % (SLOTS - _RESERVED)
+def _slots(values: Sequence[int]) -> list[int]:
+    """Spread hashes evenly over the slots that are not reserved."""
+    return [
+        _RESERVED + ((value ^ value >> 15) * 0x2C1B3C6D >> 7 & 0xFFFFFFF) % (SLOTS - _RESERVED)
+        for value in values
+    ]
 
 
-def _shape_of_number(token: str) -> str:
+def _masked(token: str) -> str:
+    """A number keeps only how long it is."""
     return "0" * min(len(token), 4) if token[0].isdecimal() else token
 
 
@@ -88,25 +96,30 @@ def _split(hashes: list[int]) -> tuple[list[int], list[int], list[int]]:
 
 
 def _edges(hashes: list[int]) -> list[int]:
-    first = [_slot(value * 31 + 101 + place) for place, value in enumerate(hashes[:4])]
-    last = [_slot(value * 37 + 211 + place) for place, value in enumerate(reversed(hashes[-3:]))]
-    opening = [
-        _slot((one * 41 + two) * 43 + three)
-        for one, two, three in zip(hashes[:1], hashes[1:2], hashes[2:3], strict=False)
-    ]
+    """Hashes of the first four and the last three words with their places, and of the first three together."""
+    first = [value * 31 + 101 + place for place, value in enumerate(hashes[:4])]
+    last = [value * 37 + 211 + place for place, value in enumerate(reversed(hashes[-3:]))]
+    opening = [(hashes[0] * 41 + hashes[1]) * 43 + hashes[2]] if len(hashes) > 2 else []  # noqa: PLR2004 - three words
     return [*first, *last, *opening]
 
 
-def _grams(text: str) -> set[int]:
+def _grams(text: str) -> list[int]:
+    """Hashes of all pieces of three to five bytes."""
     data = f" {text} ".encode("utf-8", "surrogatepass")
-    return {_slot(crc32(data[at : at + size])) for size in (3, 4, 5) for at in range(len(data) - size + 1)}
+    three = [
+        (a << 16 | b << 8 | c) * 0x9E3779B1 + 1 for a, b, c in zip(data, data[1:], data[2:], strict=False)
+    ]
+    four = [value + byte * 0xC2B2AE3D27 for value, byte in zip(three, data[3:], strict=False)]
+    five = [value + byte * 0x27D4EB2F165 for value, byte in zip(four, data[4:], strict=False)]
+    return [*three, *four, *five]
 
 
-def _cues(lowered: str) -> tuple[int, ...]:
+def _cues(lowered: str, near: list[str]) -> list[int]:
     seen = (
         lowered if len(lowered) <= _CUE_HEAD + _CUE_TAIL else f"{lowered[:_CUE_HEAD]}\n{lowered[-_CUE_TAIL:]}"
     )
-    return tuple(number for number, (_, pattern) in enumerate(CUES) if pattern.search(seen))
+    words = [token for token in near if token[0].isalpha()]
+    return find_cues(seen, words, wide=_WIDE.search(seen) is not None)
 
 
 _STEPS: Final = (1, 2, 3, 5, 8, 12, 18, 26, 40, 60, 90, 140, 220, 400, 800, 2000)
@@ -121,19 +134,20 @@ def _bin(value: float, steps: tuple[float, ...]) -> int:
 
 def _shape(text: str, length: int, tokens: list[str]) -> list[int]:
     """One slot for each measure: how long, how many lines, how much code, digits, which script."""
-    size = max(1, len(text))
-    sample = text[:1600]
+    sample = text[:_SAMPLE_CHARS]
+    size = max(1, len(sample))
+    end = text.rstrip()[-1:]
     words = sum(token[0].isalpha() for token in tokens)
     measures = (
-        _bin(len(tokens) * max(1.0, length / size), _STEPS),
+        _bin(len(tokens) * max(1.0, length / max(1, len(text))), _STEPS),
         _bin(text.count("\n") + 1, _STEPS),
-        _bin(len(_SYMBOL.findall(sample)) / len(sample), _RATIOS) if sample else 0,
-        _bin(sum(map(str.isdecimal, sample)) / max(1, len(sample)), _RATIOS),
-        _bin(sum(map(str.isupper, sample)) / max(1, len(sample)), _RATIOS),
-        _bin(len(_WIDE.findall(sample)) / max(1, len(sample)), _RATIOS),
-        _bin(len(_ACCENT.findall(sample)) / max(1, len(sample)), _RATIOS),
+        _bin(len(_SYMBOL.findall(sample)) / size, _RATIOS),
+        _bin(len(_DIGIT.findall(sample)) / size, _RATIOS),
+        _bin(len(_UPPER.findall(sample)) / size, _RATIOS),
+        _bin(len(_WIDE.findall(sample)) / size, _RATIOS),
+        _bin(len(_ACCENT.findall(sample)) / size, _RATIOS),
         _bin(text.count("?"), (1, 2, 3, 5)),
-        int(text.rstrip().endswith("?")) + 2 * text.rstrip().endswith(".") + 4 * text.rstrip().endswith(":"),
+        '?.:!\u3002\uff1f"`})'.find(end) + 1 if end else 0,
         int("```" in text) + 2 * ("\n    " in text or "\n\t" in text),
         _bin(len(_BULLET.findall(text)), (1, 3, 5, 8, 12)),
         _bin(sum(map(len, tokens)) / max(1, words), (2.0, 3.0, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0)),
@@ -144,6 +158,8 @@ def _shape(text: str, length: int, tokens: list[str]) -> list[int]:
     return [_SHAPE_SLOTS + number * _SHAPE_WIDTH + value for number, value in enumerate(measures)]
 
 
+_DIGIT: Final = re.compile(r"\d")
+_UPPER: Final = re.compile("[A-Z\u00c0-\u00de\u0410-\u042f]")
 _SYMBOL: Final = re.compile(r"[{}()\[\];=<>_/\\|&*#]")
 _WIDE: Final = re.compile(rf"[{_CJK}]")
 _ACCENT: Final = re.compile("[\u00c0-\u024f\u0370-\u07ff\u0900-\u0fff]")

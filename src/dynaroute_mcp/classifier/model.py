@@ -89,7 +89,7 @@ class LocalClassifier:
 
     def _signals(self, seen: Features, lane: int) -> tuple[str, ...]:
         """What added most to the chosen category, cues before words of equal weight."""
-        found = {CUES[number][0]: self._contribution(number, lane) for number in seen.cues}
+        found = {CUES[number]: self._contribution(number, lane) for number in seen.cues}
         weight = max(1, len(seen.groups[1])) ** -0.5
         for slot, word in seen.words.items():
             if len(word) >= _MIN_WORD and word.isalpha():
