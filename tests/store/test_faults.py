@@ -78,7 +78,17 @@ async def test_a_corrupt_page_is_told_and_what_it_does_not_hold_is_still_read(pa
         with pytest.raises(StoreCorrupt):
             await store.begin(intent("new"), [])
         assert await store.find_key(key_row().digest) == key_row()
-    assert upkeep.check(path).problems
+
+
+async def test_a_checkup_lists_the_damage(path: Path) -> None:
+    await fill(path, 3)
+    with closing(connect(path)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("DELETE FROM sqlite_master WHERE name = 'calls_by_time'")
+    problems = upkeep.check(path).problems
+
+    assert len(problems) == 1
+    assert "never used" in problems[0]
 
 
 async def test_a_row_that_we_never_wrote_is_damage_too(path: Path) -> None:

@@ -1,0 +1,47 @@
+"""A writer process for the drills: it records calls and journals what was acknowledged.
+
+Usage: python processes.py DATABASE JOURNAL NAME CALLS [TASKS]
+
+Each line of the journal is written after the store said yes: `begun NAME_N` or `settled NAME_N`.
+"""
+
+import sys
+from pathlib import Path
+from typing import IO
+
+import anyio
+from tests.store.examples import hold, intent, outcome
+
+from dynaroute_mcp.errors import LimitExceeded
+from dynaroute_mcp.store.sqlite import SqliteStore, open_store
+
+CHARGED = 7
+"""Nano-dollars that each settled call is charged; 10 are reserved."""
+CEILING = 10**9
+
+
+async def record(store: SqliteStore, name: str, journal: IO[str]) -> None:
+    holds = [hold(1, CEILING), hold(10, metric="nano_usd", window="month:2026-11")]
+    try:
+        await store.begin(intent(name), holds)
+    except LimitExceeded:
+        return
+    journal.write(f"begun {name}\n")
+    await store.settle(outcome(name), CHARGED)
+    journal.write(f"settled {name}\n")
+
+
+async def main(database: Path, journal: IO[str], name: str, calls: int, tasks: int) -> None:
+    async def work(store: SqliteStore, task: int) -> None:
+        for number in range(task, calls, tasks):
+            await record(store, f"{name}_{number}", journal)
+
+    async with open_store(database) as store, anyio.create_task_group() as group:
+        for task in range(tasks):
+            group.start_soon(work, store, task)
+
+
+if __name__ == "__main__":
+    database, journal, name, calls, *rest = sys.argv[1:]
+    with Path(journal).open("a", buffering=1, encoding="utf-8") as lines:
+        anyio.run(main, Path(database), lines, name, int(calls), int(rest[0]) if rest else 16)
