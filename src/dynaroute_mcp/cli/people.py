@@ -119,8 +119,8 @@ def list_keys(owner: str, *, as_json: bool) -> None:
             return
         table(
             [
-                ("id", ""),
-                ("key", ""),
+                ("id", "!"),
+                ("key", "!"),
                 ("state", ""),
                 ("plan", ""),
                 ("created", ""),
@@ -133,8 +133,8 @@ def list_keys(owner: str, *, as_json: bool) -> None:
                     row.masked_key,
                     row.status,
                     f"{row.tier}, sandbox" if row.sandbox else row.tier,
-                    row.created_at,
-                    row.last_used_at or "never",
+                    row.created_at[:10],
+                    (row.last_used_at or "never")[:10],
                     f"{row.total_requests:,}",
                 )
                 for row in result.keys

@@ -1,7 +1,7 @@
 """`models` and `cost`: what there is, and what it costs."""
 
-from collections.abc import Mapping
-from typing import TypedDict, Unpack, cast, get_args
+from collections.abc import Sequence
+from typing import Final, TypedDict, Unpack, cast, get_args
 
 import click
 
@@ -14,6 +14,8 @@ from dynaroute_mcp.reports import Listing, Quote
 from dynaroute_mcp.results import CostQuote, ModelList
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.taxonomy import Level
+
+_LETTERS: Final = (("t", "tools"), ("v", "vision"), ("p", "pdf"), ("j", "json_schema"), ("r", "reasoning"))
 
 
 class ModelFilters(TypedDict):
@@ -52,7 +54,7 @@ def models(**filters: Unpack[ModelFilters]) -> None:
         if filters["as_json"]:
             emit(ModelList.of(rows, limit=len(rows), full=True).payload())
             return
-        _show_models(rows, core.availability.missing_keys())
+        _show_models(rows)
 
     with_core(work)
 
@@ -78,15 +80,15 @@ def cost(model: str, prompt_tokens: int, completion_tokens: int, *, as_json: boo
     with_core(work)
 
 
-def _show_models(rows: tuple[Listing, ...], missing: Mapping[str, str]) -> None:
+def _show_models(rows: Sequence[Listing]) -> None:
     table(
         [
-            ("model", ""),
+            ("model", "!"),
             ("in $/M", ">"),
             ("out $/M", ">"),
             ("window", ">"),
             ("levels", ""),
-            ("can", ""),
+            ("can", "!"),
             ("state", ""),
         ],
         [
@@ -96,24 +98,22 @@ def _show_models(rows: tuple[Listing, ...], missing: Mapping[str, str]) -> None:
                 rate(row.rates.output_usd_per_mtok if row.rates else None),
                 tokens(row.model.context_tokens),
                 _levels(row.levels),
-                " ".join(sorted(row.model.capabilities - {"json_mode"})),
-                _state(row, missing),
+                "".join(letter if name in row.model.capabilities else "-" for letter, name in _LETTERS),
+                _state(row),
             )
             for row in rows
         ],
     )
     ready = sum(row.available for row in rows)
     note(f"{len(rows)} models, {ready} can be called now; `dynaroute doctor` says what the others need")
+    note(f"can: {', '.join(f'{letter} {name}' for letter, name in _LETTERS)}")
 
 
-def _state(row: Listing, missing: Mapping[str, str]) -> str:
+def _state(row: Listing) -> str:
+    until = row.model.retires_at
     if row.model.status == "retired":
         return "retired"
-    until = f", until {row.model.retires_at}" if row.model.retires_at else ""
-    if row.available:
-        return f"ready{until}"
-    variable = missing.get(row.model.provider)
-    return f"needs {variable}{until}" if variable else f"off{until}"
+    return ("ready" if row.available else "no key") + (f", ends {until}" if until else "")
 
 
 def _levels(levels: tuple[Level, ...]) -> str:
