@@ -131,7 +131,7 @@ def _catalog(core: Core, ambient: Ambient) -> Finding:
     if catalog.checked_on is None:
         return Finding(state="warning", about="catalog", found=f"{found}, no price was ever checked")
     age = (ambient.clock().date() - catalog.checked_on).days
-    found = f"{found}, prices checked {catalog.checked_on} ({age} days ago)"
+    found = f"{found}, prices checked {catalog.checked_on} ({age} day{'s' * (age != 1)} ago)"
     if age > STALE_DAYS:
         steps = "upgrade with `pip install -U dynaroute-mcp`, or correct prices in ~/.dynaroute/catalog.yaml"
         return Finding(state="warning", about="catalog", found=found, next_step=steps)
@@ -204,7 +204,7 @@ async def _alerts(core: Core, ambient: Ambient) -> AsyncIterator[Finding]:
         yield Finding(
             state="warning",
             about=f"provider {provider}",
-            found=f"{what}{subject}: {times} times in {_ALERT_DAYS} days, last with {model_id}",
+            found=f"{what}{subject}: {times}x in {_ALERT_DAYS} days, last with {model_id}",
             next_step=step,
         )
 

@@ -33,7 +33,7 @@ class CategoryName(click.ParamType[Category]):
         wanted = str(value).strip().casefold()
         known = {category.casefold(): category for category in Category}
         if wanted not in known:
-            near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.4)
+            near = difflib.get_close_matches(wanted, known, n=3, cutoff=0)
             raise UnknownName("category", str(value), [known[name] for name in near])
         return known[wanted]
 
@@ -80,10 +80,11 @@ def read_key(argument: str | None) -> str:
         return str(click.prompt("API key", hide_input=True, err=True)).strip()
     if argument is None or argument == "-":
         return _stdin("give a key, or `-` to read it from stdin", asked=True).strip()
-    click.echo(
-        "Note: a key on the command line shows in `ps` and in the shell's history; `-` reads it from stdin",
-        err=True,
-    )
+    if argument.startswith("dr_"):
+        click.echo(
+            "Note: a key on the command line shows in `ps` and in the shell's history; `-` reads it from stdin",
+            err=True,
+        )
     return argument.strip()
 
 

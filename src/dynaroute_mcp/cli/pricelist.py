@@ -83,7 +83,7 @@ def cost(model: str, prompt_tokens: int, completion_tokens: int, *, as_json: boo
 def _show_models(rows: Sequence[Listing]) -> None:
     table(
         [
-            ("model", "!"),
+            ("model", ""),
             ("in $/M", ">"),
             ("out $/M", ">"),
             ("window", ">"),
@@ -110,10 +110,9 @@ def _show_models(rows: Sequence[Listing]) -> None:
 
 
 def _state(row: Listing) -> str:
-    until = row.model.retires_at
     if row.model.status == "retired":
         return "retired"
-    return ("ready" if row.available else "no key") + (f", ends {until}" if until else "")
+    return ("ready" if row.available else "no key") + (", ending" if row.model.retires_at else "")
 
 
 def _levels(levels: tuple[Level, ...]) -> str:

@@ -24,9 +24,7 @@ _ADDRESSES: Final = {"sse": "/sse", "streamable-http": "/mcp", "all": "/mcp and 
     help="`all` is streamable HTTP (/mcp) and SSE (/sse) on one port.",
 )
 @click.option("--host", default=LOOPBACK, show_default=True, help="Address to listen on.")
-@click.option(
-    "--port", type=click.IntRange(0, 65_535), default=PORT, show_default=True, help="0 takes a free one."
-)
+@click.option("--port", type=click.IntRange(1, 65_535), default=PORT, show_default=True)
 @click.option("--allow-host", multiple=True, help="Name under which others reach this server; repeatable.")
 def serve(transport: Transport, host: str, port: int, allow_host: tuple[str, ...]) -> None:
     """Serve the MCP tools over HTTP or stdio.
