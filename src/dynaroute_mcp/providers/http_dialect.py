@@ -179,13 +179,9 @@ class _Stream:
 
 def _words_of(item: Part | StreamEvent) -> str:
     """All that the model wrote, for an estimate of its tokens."""
-    match item:
-        case Text() | TextDelta() | Reasoning() | ReasoningDelta():
-            return item.text
-        case ToolCall() | ToolCallDelta():
-            return f"{item.name or ''}{item.arguments}"
-        case _:
-            return ""
+    if isinstance(item, ToolCall | ToolCallDelta):
+        return f"{item.name or ''}{item.arguments}"
+    return item.text if isinstance(item, Text | TextDelta | Reasoning | ReasoningDelta) else ""
 
 
 def _request_id(headers: Mapping[str, str], ending: Ending) -> str | None:

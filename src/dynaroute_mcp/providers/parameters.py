@@ -236,7 +236,9 @@ class _Fitting:
         if self._can("json_schema"):
             return
         if by_tool and self._can("tools") and not self.flags.thinking_always_on:
-            self._set(reasoning_effort=None)  # a forced tool and thinking exclude each other
+            if self._thinks():  # a forced tool and thinking exclude each other
+                self.dropped.add("reasoning_effort")
+            self._set(reasoning_effort=None)
         elif self._can("json_mode") and self.wording != "anthropic":
             rule = "Answer with one JSON value that matches this JSON Schema and with nothing else:\n"
             self._instruct(rule + json.dumps(wanted.schema or {}), kept=replace(wanted, kind="json"))
@@ -277,8 +279,10 @@ class _Fitting:
             self.request = replace(self.request, tool_choice=ToolChoice(mode="auto"))
 
     def _sent(self, part: Part) -> bool:
-        if isinstance(part, Image | Document):
-            return not {"images", "documents"} <= self.dropped
+        if isinstance(part, Image):
+            return "images" not in self.dropped
+        if isinstance(part, Document):
+            return "documents" not in self.dropped
         if isinstance(part, Reasoning):
             is_own = part.provider == self.call.endpoint.provider.id and "reasoning" not in self.dropped
             if not is_own:

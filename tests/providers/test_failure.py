@@ -1,0 +1,203 @@
+from collections.abc import Mapping
+from datetime import timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.providers.examples import KEY, NOW, call
+
+from dynaroute_mcp.errors import (
+    ProviderContentBlocked,
+    ProviderContextOverflow,
+    ProviderError,
+    ProviderKeyRejected,
+    ProviderModelMissing,
+    ProviderQuotaExhausted,
+    ProviderRateLimited,
+    ProviderRefusedRequest,
+    ProviderUnavailable,
+)
+from dynaroute_mcp.providers import failure
+from dynaroute_mcp.providers.parsing import dump_json
+
+
+def fail(
+    status: int, document: object = None, headers: Mapping[str, str] | None = None, *, api_key: str = KEY
+) -> ProviderError:
+    body = b"" if document is None else dump_json(document).encode()
+    return failure.from_response(
+        call(api_key=api_key), status=status, headers=headers or {}, body=body, now=NOW
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (302, ProviderUnavailable),
+        (307, ProviderUnavailable),
+        (400, ProviderRefusedRequest),
+        (401, ProviderKeyRejected),
+        (402, ProviderQuotaExhausted),
+        (403, ProviderKeyRejected),
+        (404, ProviderModelMissing),
+        (405, ProviderRefusedRequest),
+        (408, ProviderUnavailable),
+        (409, ProviderUnavailable),
+        (413, ProviderRefusedRequest),
+        (422, ProviderRefusedRequest),
+        (429, ProviderRateLimited),
+        (500, ProviderUnavailable),
+        (502, ProviderUnavailable),
+        (503, ProviderUnavailable),
+        (504, ProviderUnavailable),
+        (529, ProviderUnavailable),
+    ],
+)
+def test_a_bare_status_decides_the_class(status: int, kind: type[ProviderError]) -> None:
+    error = fail(status)
+
+    assert type(error) is kind
+    assert (error.status, error.provider, error.model_id) == (status, "acme", "acme/model-1")
+
+
+@pytest.mark.parametrize(
+    ("status", "document", "kind"),
+    [
+        (400, {"error": {"code": "context_length_exceeded"}}, ProviderContextOverflow),
+        (400, {"error": {"type": "exceed_context_size_error", "code": 400}}, ProviderContextOverflow),
+        (
+            429,
+            {"error": {"code": "insufficient_quota", "type": "insufficient_quota"}},
+            ProviderQuotaExhausted,
+        ),
+        (429, {"error": {"type": "exceeded_current_quota_error"}}, ProviderQuotaExhausted),
+        (400, {"error": {"code": "Arrearage"}}, ProviderQuotaExhausted),
+        (400, {"type": "error", "error": {"type": "billing_error"}}, ProviderQuotaExhausted),
+        (400, {"error": {"code": "content_policy_violation"}}, ProviderContentBlocked),
+        (400, {"error": {"code": "data_inspection_failed"}}, ProviderContentBlocked),
+        (400, {"error": {"code": "model_decommissioned"}}, ProviderModelMissing),
+        (403, {"error": {"code": "model_not_found"}}, ProviderModelMissing),
+        (403, {"error": {"code": 403, "metadata": {"reasons": ["x"]}}}, ProviderContentBlocked),
+        (
+            400,
+            {"error": {"status": "INVALID_ARGUMENT", "details": [{"reason": "API_KEY_INVALID"}]}},
+            ProviderKeyRejected,
+        ),
+        (400, [{"error": {"status": "INVALID_ARGUMENT"}}], ProviderRefusedRequest),
+        (400, {"code": "invalid_api_key"}, ProviderKeyRejected),
+        (503, {"error": {"code": "insufficient_quota"}}, ProviderUnavailable),
+    ],
+)
+def test_typed_fields_refine_what_the_status_says(
+    status: int, document: object, kind: type[ProviderError]
+) -> None:
+    assert type(fail(status, document)) is kind
+
+
+@pytest.mark.parametrize(
+    "text", ["context_length_exceeded", "429 rate limit", "invalid api key", "prompt is too long"]
+)
+def test_the_words_of_a_message_decide_nothing(text: str) -> None:
+    document = {"error": {"message": text, "type": "invalid_request_error"}}
+
+    assert type(fail(400, document)) is ProviderRefusedRequest
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected_s"),
+    [
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
+        ({"retry-after": format_datetime(NOW + timedelta(seconds=30), usegmt=True)}, 30.0),
+        ({"retry-after": "Sun, 22 Nov 2026 12:00:09 -0000"}, 9.0),
+        ({"retry-after": format_datetime(NOW - timedelta(hours=1), usegmt=True)}, 0.0),
+        ({"retry-after": "86400000"}, 86_400.0),
+        ({"retry-after-ms": "1e300"}, 86_400.0),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "Mon, 99 Nov 2026 99:99:99 GMT"}, None),
+        ({"retry-after": ""}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after_is_read_in_all_its_forms(headers: Mapping[str, str], expected_s: float | None) -> None:
+    assert fail(429, headers=headers).retry_after_s == expected_s
+
+
+@pytest.mark.parametrize(
+    ("delay", "expected_s"),
+    [("2s", 2.0), ("2.5s", 2.5), ("999999s", 86_400.0), ("-2s", None), ("soon", None), (2, None)],
+)
+def test_gemini_puts_the_wait_into_the_body(delay: object, expected_s: float | None) -> None:
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}
+    error = fail(429, {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": [info]}})
+
+    assert (type(error), error.retry_after_s) == (ProviderRateLimited, expected_s)
+
+
+def test_a_message_helps_without_the_providers_words() -> None:
+    document = {"error": {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"}}
+
+    error = fail(401, document)
+
+    assert str(error) == (
+        "Acme gave status 401 (invalid_api_key) for acme/model-1: check the provider's API key and its permissions"
+    )
+
+
+@pytest.mark.parametrize("field", ["code", "type", "status"])
+@pytest.mark.parametrize("echo", [KEY, f"bad_{KEY}", "secretkey", "the_secretkey", "A long, human sentence."])
+def test_a_key_echoed_in_a_code_field_does_not_come_out(field: str, echo: str) -> None:
+    error = fail(401, {"error": {field: echo}}, api_key="secretkey" if "secret" in echo else KEY)
+
+    assert str(error).startswith("Acme gave status 401 for acme/model-1:")
+
+
+def test_a_redirect_says_why_it_is_not_followed() -> None:
+    assert "redirects are not followed" in str(fail(302))
+
+
+@pytest.mark.parametrize(
+    ("document", "kind", "status"),
+    [
+        ({"type": "error", "error": {"type": "overloaded_error"}}, ProviderUnavailable, 529),
+        ({"type": "error", "error": {"type": "rate_limit_error"}}, ProviderRateLimited, 429),
+        ({"type": "error", "error": {"type": "invalid_request_error"}}, ProviderRefusedRequest, 400),
+        ({"error": {"code": 502, "message": "upstream"}}, ProviderUnavailable, 502),
+        ({"error": {"code": 429}}, ProviderRateLimited, 429),
+        ({"error": {"code": 200}}, ProviderUnavailable, None),
+        ({"error": {"code": True}}, ProviderUnavailable, None),
+        ({"error": {"status": "RESOURCE_EXHAUSTED"}}, ProviderRateLimited, 429),
+        ({"error": "out of memory"}, ProviderUnavailable, None),
+        ({"error": {"code": "context_length_exceeded"}}, ProviderContextOverflow, None),
+        ("nonsense", ProviderUnavailable, None),
+    ],
+)
+def test_an_error_inside_a_success_gets_the_class_of_its_type(
+    document: object, kind: type[ProviderError], status: int | None
+) -> None:
+    error = failure.in_band(call(), document)
+
+    assert (type(error), error.status) == (kind, status)
+
+
+@given(
+    status=st.integers(300, 599),
+    document=st.recursive(
+        st.one_of(st.none(), st.integers(), st.text(max_size=9), st.just("context_length_exceeded")),
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3),
+            st.dictionaries(
+                st.sampled_from(["error", "code", "type", "details", "reason", "metadata"]), inner
+            ),
+        ),
+    ),
+)
+def test_any_error_body_becomes_one_of_our_errors(status: int, document: object) -> None:
+    assert isinstance(fail(status, document), ProviderError)
+    assert isinstance(failure.in_band(call(), document), ProviderError)

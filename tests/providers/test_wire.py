@@ -1,0 +1,303 @@
+import gzip
+from collections.abc import AsyncIterator, Callable, Coroutine
+
+import anyio
+import httpx2
+import pytest
+from tests.providers.examples import KEY, NOW, QUICK, FakeProvider, Pieces, answers, call
+
+from dynaroute_mcp.errors import (
+    ConfigurationInvalid,
+    ProviderError,
+    ProviderGarbled,
+    ProviderKeyRejected,
+    ProviderRateLimited,
+    ProviderRefusedRequest,
+    ProviderTimedOut,
+    ProviderUnavailable,
+)
+from dynaroute_mcp.providers import wire as wires
+from dynaroute_mcp.providers.base import Call, Clocks, Outgoing
+from dynaroute_mcp.providers.wire import Wire, WireReply, check_base_url
+
+Handler = (
+    Callable[[httpx2.Request], httpx2.Response]
+    | Callable[[httpx2.Request], Coroutine[None, None, httpx2.Response]]
+)
+OUT = Outgoing(path="/chat", headers={"authorization": f"Bearer {KEY}"}, body={"text": "hé\ud800"})
+
+
+async def post(provider: FakeProvider, one: Call | None = None, outgoing: Outgoing = OUT) -> WireReply:
+    async with provider.wire() as wire:
+        return await wire.post_json(one or call(), outgoing)
+
+
+async def failing(handler: Handler, one: Call | None = None) -> ProviderError:
+    transport = httpx2.MockTransport(handler)
+    async with Wire.open(now=lambda: NOW, transport=transport) as wire:
+        with pytest.raises(ProviderError) as caught:
+            await wire.post_json(one or call(), OUT)
+    return caught.value
+
+
+def dripping(interval_s: float) -> httpx2.Response:
+    async def drip() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await anyio.sleep(interval_s)
+
+    return httpx2.Response(200, stream=Pieces(drip()))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.example.com/v1",
+        "https://api.example.com:8443",
+        "http://localhost:11434/v1",
+        "http://127.0.0.1:9",
+        "http://127.8.8.8",
+        "http://[::1]:80/x",
+    ],
+)
+def test_an_address_that_a_key_may_be_sent_to_is_accepted(url: str) -> None:
+    assert check_base_url(url + "/") == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.example.com",
+        "http://10.0.0.1",
+        "http://localhost.evil.example",
+        "http://127.0.0.1.evil.example",
+        "https://user:pass@api.example.com",
+        "https://user@api.example.com",
+        "https://api.example.com/v1?key=1",
+        "https://api.example.com/#x",
+        "ftp://api.example.com",
+        "file:///etc/passwd",
+        "https://",
+        "https://[::1",
+        "https://host:port",
+        "api.example.com",
+        "",
+    ],
+)
+def test_any_other_address_is_a_fault_of_the_configuration(url: str) -> None:
+    with pytest.raises(ConfigurationInvalid):
+        check_base_url(url)
+
+
+async def test_a_request_carries_the_key_in_a_header_and_valid_text_in_its_body() -> None:
+    provider = answers({"ok": True})
+
+    reply = await post(provider)
+
+    (sent,) = provider.sent
+    assert reply.document == {"ok": True}
+    assert (sent.method, sent.url) == ("POST", "https://api.example.com/v1/chat")
+    assert sent.headers["authorization"] == f"Bearer {KEY}"
+    assert sent.body == {"text": "hé?"}
+
+
+async def test_an_address_that_is_not_allowed_is_never_called() -> None:
+    provider = answers({})
+
+    with pytest.raises(ConfigurationInvalid, match="base URL of acme must use https"):
+        await post(provider, call(base_url="http://api.example.com"))
+
+    assert provider.sent == []
+
+
+@pytest.mark.parametrize("key", ["", "two words", "new\nline", "schlüssel", "tab\t"])
+async def test_a_key_that_is_no_key_is_rejected_without_being_shown(key: str) -> None:
+    provider = answers({})
+
+    with pytest.raises(ProviderKeyRejected) as caught:
+        await post(provider, call(api_key=key))
+
+    assert provider.sent == []
+    assert not key or key not in str(caught.value)
+
+
+async def test_a_body_that_can_not_be_written_is_refused() -> None:
+    with pytest.raises(ProviderRefusedRequest):
+        await post(answers({}), outgoing=Outgoing(path="/", headers={}, body={"a": float("nan")}))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"  \n", b"<html>502</html>", b'{"choices": [', b"[" * 100_000, b'{"a": ' * 100_000]
+)
+async def test_a_success_that_is_no_json_is_garbled(content: bytes) -> None:
+    with pytest.raises(ProviderGarbled):
+        await post(FakeProvider(httpx2.Response(200, content=content)))
+
+
+async def test_a_body_beyond_the_bound_is_garbled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wires, "MAX_BODY_BYTES", 1_000)
+
+    with pytest.raises(ProviderGarbled, match="longer than 1000 bytes"):
+        await post(FakeProvider(httpx2.Response(200, content=b" " * 1_001)))
+
+
+async def test_a_small_body_that_unpacks_to_a_huge_one_is_garbled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wires, "MAX_BODY_BYTES", 1_000_000)
+    bomb = gzip.compress(b" " * 50_000_000)
+
+    async def send() -> AsyncIterator[bytes]:
+        yield bomb
+
+    response = httpx2.Response(200, stream=Pieces(send()), headers={"content-encoding": "gzip"})
+
+    assert len(bomb) < 100_000
+    with pytest.raises(ProviderGarbled, match="longer than"):
+        await post(FakeProvider(response))
+
+
+async def test_broken_compression_is_garbled() -> None:
+    async def send() -> AsyncIterator[bytes]:
+        yield b"not gzip at all"
+
+    response = httpx2.Response(200, stream=Pieces(send()), headers={"content-encoding": "gzip"})
+
+    with pytest.raises(ProviderGarbled, match="compression"):
+        await post(FakeProvider(response))
+
+
+async def test_an_error_body_is_read_only_so_far() -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 10_000
+
+    stream = Pieces(endless())
+
+    with pytest.raises(ProviderRateLimited) as caught:
+        await post(FakeProvider(httpx2.Response(429, stream=stream, headers={"retry-after": "2"})))
+
+    assert caught.value.retry_after_s == 2.0
+    assert stream.closed
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_never_followed(status: int) -> None:
+    response = httpx2.Response(status, headers={"location": "https://thief.example/"})
+    provider = FakeProvider(response)
+
+    with pytest.raises(ProviderUnavailable):
+        await post(provider)
+
+    assert len(provider.sent) == 1
+
+
+async def test_cookies_are_not_kept() -> None:
+    provider = answers({}, headers={"set-cookie": "a=b; Path=/"})
+
+    async with provider.wire() as wire:
+        await wire.post_json(call(), OUT)
+        await wire.post_json(call(), OUT)
+
+    assert "cookie" not in provider.sent[1].headers
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (httpx2.ConnectError("x"), ProviderUnavailable),
+        (httpx2.ReadError("x"), ProviderUnavailable),
+        (httpx2.RemoteProtocolError("x"), ProviderUnavailable),
+        (httpx2.ConnectTimeout("x"), ProviderTimedOut),
+        (httpx2.PoolTimeout("x"), ProviderTimedOut),
+        (httpx2.WriteTimeout("x"), ProviderTimedOut),
+        (OSError("x"), ProviderUnavailable),
+        (httpx2.InvalidURL("x"), ProviderUnavailable),
+    ],
+)
+async def test_a_fault_of_the_connection_becomes_ours(raised: Exception, kind: type[ProviderError]) -> None:
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        raise raised
+
+    error = await failing(handler)
+
+    assert type(error) is kind
+    assert error.status is None
+
+
+async def test_silence_ends_with_the_total_clock() -> None:
+    async def hang(request: httpx2.Request) -> httpx2.Response:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    with anyio.fail_after(2):
+        error = await failing(hang, call(clocks=QUICK))
+
+    assert isinstance(error, ProviderTimedOut)
+    assert "0.05 s" in str(error)
+
+
+async def test_a_byte_now_and_then_does_not_defeat_the_total_clock() -> None:
+    with anyio.fail_after(2):
+        error = await failing(lambda _: dripping(0.01), call(clocks=QUICK))
+
+    assert isinstance(error, ProviderTimedOut)
+
+
+async def test_a_cancelled_call_closes_its_connection() -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        yield b" "
+        await anyio.sleep_forever()
+
+    stream = Pieces(endless())
+    provider = FakeProvider(httpx2.Response(200, stream=stream))
+
+    with anyio.move_on_after(0.02):
+        await post(provider, call(clocks=Clocks()))
+
+    assert stream.closed
+
+
+async def test_small_documents_are_fetched_and_any_failure_is_none() -> None:
+    async def hang(request: httpx2.Request) -> httpx2.Response:
+        match request.url.path:
+            case "/ok":
+                return httpx2.Response(200, json={"method": request.method})
+            case "/gone":
+                return httpx2.Response(404, json={})
+            case "/html":
+                return httpx2.Response(200, content=b"<html>")
+            case "/broken":
+                raise httpx2.ReadError("x")
+            case _:
+                await anyio.sleep_forever()
+                raise AssertionError
+
+    base = "http://127.0.0.1:1"
+    async with Wire.open(now=lambda: NOW, transport=httpx2.MockTransport(hang)) as wire:
+        assert await wire.get_json(f"{base}/ok", timeout_s=1) == {"method": "GET"}
+        assert await wire.get_json(f"{base}/ok", timeout_s=1, post={}) == {"method": "POST"}
+        for path in ("/gone", "/html", "/broken", "/hang"):
+            assert await wire.get_json(base + path, timeout_s=0.02) is None
+        with pytest.raises(ConfigurationInvalid):
+            await wire.get_json("http://elsewhere.example/", timeout_s=1)
+
+
+async def test_the_real_client_sends_loopback_calls_past_any_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as tasks,
+    ):
+
+        async def serve(stream: anyio.abc.SocketStream) -> None:
+            async with stream:
+                await stream.receive()
+                await stream.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+        tasks.start_soon(listener.serve, serve)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        async with Wire.open(now=lambda: NOW) as wire:
+            reply = await wire.post_json(call(base_url=f"http://127.0.0.1:{port}"), OUT)
+        tasks.cancel_scope.cancel()
+
+    assert reply.document == {}
