@@ -2,7 +2,7 @@
 
 Usage: python processes.py DATABASE JOURNAL NAME CALLS [TASKS]
 
-Each line of the journal is written after the store said yes: `begun NAME_N` or `settled NAME_N`.
+A line `tried NAME_N` is journaled before the store is asked, `begun NAME_N` and `settled NAME_N` after it said yes.
 """
 
 import sys
@@ -16,12 +16,15 @@ from dynaroute_mcp.errors import LimitExceeded
 from dynaroute_mcp.store.sqlite import SqliteStore, open_store
 
 CHARGED = 7
-"""Nano-dollars that each settled call is charged; 10 are reserved."""
+"""Nano-dollars that each settled call costs."""
+RESERVED = 10
+"""Nano-dollars that a running call holds."""
 CEILING = 10**9
 
 
 async def record(store: SqliteStore, name: str, journal: IO[str]) -> None:
-    holds = [hold(1, CEILING), hold(10, metric="nano_usd", window="month:2026-11")]
+    holds = [hold(1, CEILING), hold(RESERVED, metric="nano_usd", window="month:2026-11")]
+    journal.write(f"tried {name}\n")
     try:
         await store.begin(intent(name), holds)
     except LimitExceeded:

@@ -1,5 +1,7 @@
 """Which SQLite runs, and what its errors become."""
 
+import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +112,10 @@ def test_an_error_of_sqlite_names_the_file_and_the_next_step(
     assert words in str(caught.value)
 
 
-def test_an_error_of_the_system_is_told_as_it_is() -> None:
-    with pytest.raises(StoreUnavailable, match="No space left"), translated(PATH):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.ENOSPC, "disk is full"), (errno.EROFS, "read-only"), (errno.EIO, "Input/output")],
+)
+def test_an_error_of_the_system_is_told_in_the_same_words(number: int, words: str) -> None:
+    with pytest.raises(StoreUnavailable, match=words), translated(PATH):
+        raise OSError(number, os.strerror(number))

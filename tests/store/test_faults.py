@@ -232,7 +232,7 @@ async def test_a_read_only_folder_can_be_read_and_is_written_as_soon_as_it_can_b
     lock_folder(locked_folder)
     async with open_store(path) as store:
         assert await store.find_key(key_row().digest) == key_row()
-        with pytest.raises(StoreUnavailable, match=str(path)):
+        with pytest.raises(StoreUnavailable, match=f"{path}: it is read-only"):
             await store.begin(intent("refused"), [])
         unlock_folder(locked_folder)
         await store.begin(intent("accepted"), [])
@@ -242,10 +242,24 @@ async def test_a_read_only_folder_can_be_read_and_is_written_as_soon_as_it_can_b
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+async def test_a_read_only_folder_with_a_log_left_behind_is_not_read_without_the_log(
+    locked_folder: Path,
+) -> None:
+    path, crashed = locked_folder / "dynaroute.db", locked_folder / "crashed.db"
+    async with open_store(path) as store:
+        await store.begin(intent(), [])
+        shutil.copy(path, crashed)
+        shutil.copy(f"{path}-wal", f"{crashed}-wal")
+    lock_folder(locked_folder)
+    async with open_store(crashed) as store:
+        with pytest.raises(StoreUnavailable, match=str(crashed)):
+            await store.find_call("req_1")
+
+
 async def test_a_folder_without_a_database_that_can_not_be_written_is_told(locked_folder: Path) -> None:
     lock_folder(locked_folder)
     async with open_store(locked_folder / "dynaroute.db") as store:
-        with pytest.raises(StoreUnavailable, match="Permission denied"):
+        with pytest.raises(StoreUnavailable, match="it is read-only; make the file and its folder writable"):
             await store.find_key(b"")
 
 

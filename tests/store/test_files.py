@@ -27,8 +27,8 @@ async def test_nobody_else_may_read_the_folder_or_any_file_whatever_the_umask(tm
     finally:
         os.umask(before)
 
-    names = ("dynaroute.db", "dynaroute.db-wal", "dynaroute.db-shm", "dynaroute.db-lock")
-    assert modes == dict.fromkeys(names, 0o600)
+    endings = ("", "-wal", "-shm", "-lock", "-turn")
+    assert modes == {f"dynaroute.db{ending}": 0o600 for ending in endings}
     assert mode_of(folder) == 0o700
 
 

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.store.processes import CHARGED, RESERVED
 
 from dynaroute_mcp.store import upkeep
 from dynaroute_mcp.store.driver import connect
@@ -75,10 +76,10 @@ def test_no_acknowledged_call_is_lost_when_processes_are_killed(tmp_path: Path) 
     database = tmp_path / "dynaroute.db"
     calls = stored(database)
     settled = sum(1 for status in calls.values() if status == "ok")
-    assert journaled(tmp_path, "begun") <= calls.keys()
+    assert journaled(tmp_path, "begun") <= calls.keys() <= journaled(tmp_path, "tried")
     assert journaled(tmp_path, "settled") <= {name for name, status in calls.items() if status == "ok"}
     assert counter(database, "requests") == (settled, len(calls) - settled)
-    assert counter(database, "nano_usd") == (7 * settled, 10 * (len(calls) - settled))
+    assert counter(database, "nano_usd") == (CHARGED * settled, RESERVED * (len(calls) - settled))
     assert upkeep.check(database).problems == ()
 
 

@@ -159,6 +159,8 @@ async def test_a_cancelled_server_still_writes_what_was_waiting(path: Path) -> N
                 tasks.start_soon(store.begin, intent(f"req_{number}"), [])
             await anyio.wait_all_tasks_blocked()
             scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
     async with SqliteStore(path, opener=open_for_writing) as store:
         assert await store.find_call("req_4") is not None
 

@@ -6,6 +6,7 @@ safeguards stand against it: a fixed library when PyPI `pysqlite3` brings one, a
 automatic checkpoints: `checkpoint.py` makes them under the lock of `lock.py`.
 """
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,7 +123,8 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def _failure(path: Path, error: Exception) -> StoreUnavailable:
-    name = str(getattr(error, "sqlite_errorname", ""))
+    system = _SYSTEM_ERRORS.get(error.errno or 0, "") if isinstance(error, OSError) else ""
+    name = str(getattr(error, "sqlite_errorname", system))
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return corrupt(path, str(error))
     for prefix, reason in _REASONS:
@@ -138,6 +140,14 @@ def corrupt(path: Path, reason: str) -> StoreCorrupt:
         f" aside (`mv {path} {path}.corrupt`) and put back a copy made by `dynaroute db backup`, or start afresh"
     )
 
+
+_SYSTEM_ERRORS = {
+    errno.EACCES: "SQLITE_READONLY",
+    errno.EPERM: "SQLITE_READONLY",
+    errno.EROFS: "SQLITE_READONLY",
+    errno.ENOSPC: "SQLITE_FULL",
+}
+"""What SQLite would call the system's own errors."""
 
 _REASONS = (
     ("SQLITE_FULL", "the disk is full; free some space, it is tried again with the next request"),

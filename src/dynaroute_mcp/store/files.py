@@ -6,6 +6,7 @@ A process must never open and close the database file beside SQLite: POSIX drops
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from dynaroute_mcp.errors import StoreUnavailable
@@ -86,7 +87,6 @@ def _refuse_foreign_link(path: Path) -> None:
 
 
 def _keep_private(path: Path) -> None:
-    mode = path.stat()
-    others = stat.S_IMODE(mode.st_mode) & ~_FILE_MODE
-    if others and stat.S_ISREG(mode.st_mode) and mode.st_uid == os.geteuid():
-        path.chmod(_FILE_MODE)
+    if stat.S_IMODE(path.stat().st_mode) & ~_FILE_MODE:
+        with suppress(OSError):
+            path.chmod(_FILE_MODE)

@@ -1,59 +1,60 @@
 """One process at a time: an advisory lock on a file beside the database.
 
 Every batch and every checkpoint of ours runs under it. So no checkpoint meets a commit, which SQLite's
-WAL-reset bug needs, and waiting processes take turns within a millisecond where SQLite would sleep up to 100.
-The system drops the lock when its process dies. Other programs are kept out by SQLite's own locks.
+WAL-reset bug needs. Who waits first takes the turn, a second lock, and only who has the turn looks for the lock,
+often; the others look for the turn, seldom. So a busy process can't shut the others out, and the lock is handed
+on within a fraction of a millisecond where SQLite would sleep up to 100. The system drops both when a process
+dies. Other programs are kept out by SQLite's own locks.
 """
 
 import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from dynaroute_mcp.errors import StoreUnavailable
 from dynaroute_mcp.store.driver import BUSY_TIMEOUT_S
 
-_FIRST_NAP_S = 0.000_2
-_LONGEST_NAP_S = 0.005
-
-
-def lock_path(path: Path) -> Path:
-    """Name the file that is locked; it stays empty and is never deleted."""
-    return Path(f"{path}-lock")
+_NAP_FOR_LOCK_S = 0.000_2
+_NAP_FOR_TURN_S = 0.003
 
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Hold the database's lock. A thread that holds it must not ask again.
 
+    The files that are locked stay empty and are never deleted.
+
     Raises:
         StoreUnavailable: another process kept it for `BUSY_TIMEOUT_S`.
-        OSError: the lock file can't be made.
+        OSError: a lock file can't be made.
     """
-    handle = os.open(lock_path(path), os.O_CREAT | os.O_RDWR, 0o600)
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    with ExitStack() as held:
+        with _locked(path, "turn", _NAP_FOR_TURN_S, deadline):
+            held.enter_context(_locked(path, "lock", _NAP_FOR_LOCK_S, deadline))
+        yield
+
+
+@contextmanager
+def _locked(path: Path, name: str, nap_s: float, deadline: float) -> Iterator[None]:
+    handle = os.open(f"{path}-{name}", os.O_CREAT | os.O_RDWR, 0o600)
     try:
-        _wait_for(handle, path)
+        while not _try_lock(handle):
+            if time.monotonic() > deadline:
+                raise StoreUnavailable(
+                    f"database {path}: another process kept it locked for {BUSY_TIMEOUT_S:.0f} s; look for a"
+                    " DynaRoute process that hangs"
+                )
+            time.sleep(nap_s)
         yield
     finally:
         os.close(handle)
 
 
-def _wait_for(handle: int, path: Path) -> None:
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
-    nap_s = _FIRST_NAP_S
-    while not _try_lock(handle):
-        if time.monotonic() > deadline:
-            raise StoreUnavailable(
-                f"database {path}: another process kept it locked for {BUSY_TIMEOUT_S:.0f} s; look for a DynaRoute"
-                " process that hangs"
-            )
-        time.sleep(nap_s)
-        nap_s = min(_LONGEST_NAP_S, nap_s * 2)
-
-
-if sys.platform == "win32":
+if sys.platform == "win32":  # pragma: no cover  # the tests run on Linux
     import msvcrt
 
     def _try_lock(handle: int) -> bool:
