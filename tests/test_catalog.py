@@ -213,11 +213,18 @@ def test_models_found_on_the_machine_join_the_catalog(catalog: Catalog) -> None:
     assert catalog.find_model("llama3.2") is None
 
 
-def test_a_found_model_needs_a_known_provider_and_a_name_of_its_own(catalog: Catalog) -> None:
+def test_a_found_model_needs_a_known_provider(catalog: Catalog) -> None:
     with pytest.raises(ConfigurationInvalid, match="unknown provider 'lmstudio'"):
         catalog.with_models([], [local_model(provider="lmstudio")])
-    with pytest.raises(ConfigurationInvalid, match="already belongs to"):
-        catalog.with_models([LOCAL], [local_model("ollama/gpt-4.1")])
+
+
+def test_a_found_model_does_not_take_over_a_name_of_ours(catalog: Catalog) -> None:
+    twins = [local_model("ollama/llama3:8b"), local_model("ollama/llama3-8b"), local_model("ollama/gpt-4.1")]
+    joined = catalog.with_models([LOCAL], twins)
+
+    assert joined.get_model("gpt-4.1").id == "openai/gpt-4.1"
+    assert joined.get_model("ollama/gpt-4.1").id == "ollama/gpt-4.1"
+    assert joined.get_model("llama3 8b").id == "ollama/llama3:8b"
 
 
 def test_separators_case_and_plus_do_not_tell_names_apart() -> None:

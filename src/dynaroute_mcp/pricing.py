@@ -89,7 +89,9 @@ def maximum_usd(
         rates = current_rates(catalog, model_id, at, input_tokens=input_tokens)
         if rates is None:
             return None
-        dearest = max(rates.input_usd_per_mtok, rates.cache_write_5m_usd_per_mtok)
+        dearest = max(
+            rates.input_usd_per_mtok, rates.cache_read_usd_per_mtok, rates.cache_write_5m_usd_per_mtok
+        )
         totals.append(_usd(input_tokens, dearest) + _usd(output_tokens, rates.output_usd_per_mtok))
     return max(totals)
 

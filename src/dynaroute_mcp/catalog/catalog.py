@@ -88,20 +88,35 @@ class Catalog:
         return max((row.checked for rows in self.prices.values() for row in rows), default=None)
 
     def with_models(self, providers: Iterable[Provider], models: Iterable[Model]) -> "Catalog":
-        """Add what was found on this machine; an id that exists is replaced.
+        """Add what was found on this machine; a row with an id of ours replaces it, a name of ours stays ours.
 
         Raises:
-            ConfigurationInvalid: two models answer to one name, or a model's provider is unknown.
+            ConfigurationInvalid: a model's provider is unknown.
         """
+        new_models = tuple(models)
         all_providers = {**self.providers, **{row.id: row for row in providers}}
-        all_models = {**self.by_id, **{row.id: row for row in models}}
+        names, provider_names = dict(self.names), dict(self.provider_names)
+        for model in new_models:
+            known = _names(model, all_providers)
+            for name in (*known.own, *known.shared):
+                names.setdefault(name, model.id)
+        for provider in all_providers.values():
+            provider_names.setdefault(normalise(provider.id), provider.id)
         return replace(
             self,
             providers=all_providers,
-            by_id=all_models,
-            names=index_models(all_models.values(), all_providers),
-            provider_names=index_providers(all_providers.values()),
+            by_id={**self.by_id, **{row.id: row for row in new_models}},
+            names=names,
+            provider_names=provider_names,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    own: tuple[str, ...]
+    """Names that nobody else may have."""
+    shared: tuple[str, ...]
+    """What several providers may call a model of theirs; the first one in the catalog has it."""
 
 
 def index_providers(providers: Iterable[Provider]) -> dict[str, str]:
@@ -124,15 +139,27 @@ def index_models(models: Iterable[Model], providers: Mapping[str, Provider]) -> 
         ConfigurationInvalid: two models answer to one name, or a model's provider is unknown.
     """
     index: dict[str, str] = {}
-    for row in models:
-        provider = providers.get(row.provider)
-        if provider is None:
-            raise ConfigurationInvalid(f"model {row.id!r}: unknown provider {row.provider!r}")
-        names = (row.wire_id, row.name, *row.aliases)
-        prefixes = {provider.id, provider.prefix or provider.id, *provider.aliases}
-        for name in (row.id, *names, *(f"{prefix}/{name}" for prefix in prefixes for name in names)):
-            _enter(index, normalise(name), row.id, "model")
+    rows = [(row.id, _names(row, providers)) for row in models]
+    for model_id, known in rows:
+        for name in known.own:
+            _enter(index, name, model_id, "model")
+    for model_id, known in rows:
+        for name in known.shared:
+            index.setdefault(name, model_id)
     return index
+
+
+def _names(model: Model, providers: Mapping[str, Provider]) -> _Names:
+    provider = providers.get(model.provider)
+    if provider is None:
+        raise ConfigurationInvalid(f"model {model.id!r}: unknown provider {model.provider!r}")
+    given = (model.name, *model.aliases)
+    prefixes = (provider.id, provider.prefix or provider.id, *provider.aliases)
+    prefixed = (f"{prefix}/{name}" for prefix in prefixes for name in (model.wire_id, *given))
+    return _Names(
+        own=tuple(normalise(name) for name in (model.id, *given, *prefixed)),
+        shared=(normalise(model.wire_id),),
+    )
 
 
 def _enter(index: dict[str, str], key: str, target: str, kind: str) -> None:

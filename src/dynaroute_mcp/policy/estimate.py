@@ -38,7 +38,8 @@ def appraise(situation: Situation, draft: Draft) -> Candidate | Objection:
     if ceiling is not None and max_usd is not None and max_usd > ceiling:
         bound = _affordable(situation, draft, bound, ceiling)
         if not bound:
-            return Objection(kind="budget", reason=f"over budget: up to {dollars(max_usd)}")
+            reason = f"over budget: up to {dollars(max_usd)}"
+            return Objection(kind="budget", reason=reason, needed_usd=max_usd)
         max_usd = _max_usd(situation, draft.model, bound)
     if ceiling is not None and max_usd is None:
         return Objection(kind="price", reason="no known price, and a budget is set")

@@ -15,7 +15,6 @@ from dynaroute_mcp.types import Candidate, Loser
 
 _ADVICE: Final[dict[Kind, str]] = {
     "budget": "raise max_cost_usd or the budget, or set a lower max_tokens",
-    "cooling": "try again in a moment",
     "capability": "leave the part out that no model takes, or add a provider",
     "excluded": "take a model out of the exclusions",
     "price": "add a price in the catalog overlay, or lift the budget",
@@ -138,11 +137,10 @@ def refusal(situation: Situation, out: Mapping[str, Objection]) -> DynarouteErro
     named = situation.request.model
     kinds = Counter(objection.kind for objection in out.values())
     if named:
-        objection = next(iter(out.values()))
+        ((model_id, objection),) = out.items()
         kind = ContextTooLong if objection.kind == "window" else NoCandidate
-        return kind(
-            f"{next(iter(out))} can't take this request: {objection.reason}{_advice(situation, kinds)}"
-        )
+        advice = "" if objection.kind == "key" else _advice(situation, kinds)
+        return kind(f"{model_id} can't take this request: {objection.reason}{advice}")
     if kinds["window"] and not kinds["budget"]:
         return ContextTooLong(
             f"no model that can be called has room for {situation.input_tokens:,} prompt tokens and the answer"
@@ -151,6 +149,8 @@ def refusal(situation: Situation, out: Mapping[str, Objection]) -> DynarouteErro
     contenders = {key: each for key, each in out.items() if each.kind != "retired"}
     reasons = Counter(each.reason.split(":")[0] for each in contenders.values())
     listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
+    needed = [each.needed_usd for each in contenders.values() if each.needed_usd is not None]
+    listed += f"; the cheapest needs up to {dollars(min(needed))}" if needed else ""
     return NoCandidate(
         f"no model can take this request: {listed or 'the catalog is empty'}{_advice(situation, kinds)}"
     )
@@ -158,7 +158,7 @@ def refusal(situation: Situation, out: Mapping[str, Objection]) -> DynarouteErro
 
 def _advice(situation: Situation, kinds: Mapping[Kind, int]) -> str:
     """What to do, for the kind of objection that stands nearest to an answer."""
-    nearest: tuple[Kind, ...] = ("cooling", "budget", "price", "window", "wire", "capability", "excluded")
+    nearest: tuple[Kind, ...] = ("budget", "price", "window", "wire", "capability", "excluded")
     for kind in nearest:
         if kinds.get(kind):
             return f"; {_ADVICE[kind]}"

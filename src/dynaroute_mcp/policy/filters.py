@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final, Literal
 
 from dynaroute_mcp.catalog import Capability, Catalog, Model
@@ -26,6 +27,8 @@ class Objection:
 
     kind: Kind
     reason: str
+    needed_usd: Decimal | None = None
+    """What would have to be allowed, where money is the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
