@@ -28,7 +28,7 @@ LevelOverride = Annotated[
     _optional("integer", "Skip classifying: 1 (easiest) to 5 (hardest)", minimum=1, maximum=5),
 ]
 CategoryOverride = Annotated[
-    str, Field(description="Skip classifying: one of dynaroute://categories, such as Code Generation")
+    str, Field(description="Category to assume instead of classifying, such as Code Generation")
 ]
 System = Annotated[str, Field(description="System prompt")]
 StrategyName = Annotated[

@@ -53,10 +53,12 @@ def arguments_schema(written: Schema) -> Schema:
         name: {key: value for key, value in item.items() if key != "title" and value is not None}
         for name, item in written.get("properties", {}).items()
     }
-    kept = {
-        key: value for key, value in written.items() if key in ("type", "required", "additionalProperties")
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": written.get("required", []),
+        "additionalProperties": False,
     }
-    return {**kept, "properties": properties}
 
 
 def result_schema(result: type[Result]) -> Schema:

@@ -67,7 +67,10 @@ class Tools:
 
     @expected
     async def dynaroute_generate_api_key(self, user_id: a.UserId) -> CallToolResult:
-        """Make a DynaRoute API key for a user, on their plan. Returns the key, which is shown only this once."""
+        """Make a DynaRoute API key for a user, on their plan.
+
+        Returns the key, which is shown only this once.
+        """
         core, who = await self._core(), visitor()
         who.must_own(user_id.strip())
         new = await core.accounts.generate_key(user_id, sandbox=who.sandboxed)
@@ -76,7 +79,10 @@ class Tools:
 
     @expected
     async def dynaroute_verify_api_key(self, api_key: a.ApiKey) -> CallToolResult:
-        """Check a DynaRoute API key. Returns its status, plan, limits and remaining tokens; unknown keys are not valid."""
+        """Verify a DynaRoute API key.
+
+        Returns its status, plan, limits and remaining tokens; an unknown key is not valid.
+        """
         core = await self._core()
         status = await core.accounts.verify_key(api_key.strip())
         result = VerifiedKey.of(status)
@@ -84,7 +90,10 @@ class Tools:
 
     @expected
     async def dynaroute_revoke_api_key(self, api_key: a.ApiKey) -> CallToolResult:
-        """Revoke a DynaRoute API key for good, at once and everywhere. Usage records are kept. Returns when it ended."""
+        """Revoke a DynaRoute API key for good, at once and everywhere.
+
+        Usage records are kept. Returns when it ended.
+        """
         core, who = await self._core(), visitor()
         key = api_key.strip()
         if who.kind != "operator":
@@ -97,7 +106,10 @@ class Tools:
 
     @expected
     async def dynaroute_list_api_keys(self, user_id: a.UserId) -> CallToolResult:
-        """List a user's DynaRoute API keys, masked, with status, plan, dates and number of requests."""
+        """List a user's DynaRoute API keys.
+
+        Returns them masked, with status, plan, dates and number of requests.
+        """
         core, owner = await self._core(), user_id.strip()
         visitor().must_own(owner)
         result = KeyList.of(owner, await core.accounts.key_statuses(owner))
@@ -105,7 +117,10 @@ class Tools:
 
     @expected
     async def dynaroute_get_subscription(self) -> CallToolResult:
-        """Tell the plan, its limits and what is used of them, for the owner of DYNAROUTE_API_KEY or the local owner."""
+        """Get the subscription of the caller.
+
+        Returns the plan, its limits, what is used of them and when they renew.
+        """
         core = await self._core()
         caller = await visitor().caller_in(core)
         result = SubscriptionInfo.of(await core.accounts.subscription(caller))
@@ -127,7 +142,11 @@ class Tools:
         max_cost_usd: a.MaxCost = None,
         dry_run: a.DryRun = False,
     ) -> CallToolResult:
-        """Answer a prompt with the cheapest model that is good enough for it. SPENDS MONEY on the operator's provider keys, unless dry_run. Returns the answer, model, category, level, tokens, cost and what GPT-4.1 would have cost."""
+        """Answer a prompt with the cheapest model that is good enough for it.
+
+        SPENDS MONEY on the operator's provider keys, unless dry_run. Returns the answer, model,
+        category, level, tokens, cost and what GPT-4.1 would have cost.
+        """
         request = a.to_request(
             prompt,
             system=system,
@@ -151,7 +170,11 @@ class Tools:
 
     @expected
     async def dynaroute_classify_prompt(self, prompt: a.PromptToLabel) -> CallToolResult:
-        """Classify a prompt locally into one of 31 categories and 5 difficulty levels. Free; calls no model."""
+        """Classify a prompt locally; free, calls no model.
+
+        Returns one of 31 categories, a difficulty level from 1 to 5, the confidence and the signals
+        that spoke.
+        """
         core = await self._core()
         result = Classified.of(await core.router.classify(a.to_prompt(prompt)))
         return _told(result, wording.classified(result))
@@ -170,7 +193,10 @@ class Tools:
         detailed: a.Detailed = False,
         limit: a.Limit = 100,
     ) -> CallToolResult:
-        """List the models that prompts can go to, with LiteLLM ids and prices in US dollars per million tokens."""
+        """List the models that prompts can go to.
+
+        Returns names, LiteLLM ids and prices in US dollars per million tokens; more with detailed.
+        """
         core = await self._core()
         listings = await core.reports.models(
             provider=provider.strip().casefold() or None,
@@ -190,7 +216,10 @@ class Tools:
         prompt_tokens: a.PromptTokens,
         completion_tokens: a.CompletionTokens,
     ) -> CallToolResult:
-        """Price a number of tokens on a model, beside GPT-4.1, without calling it. Savings may be negative."""
+        """Calculate the cost of a number of tokens on a model, without calling it.
+
+        Returns US dollars beside the GPT-4.1 equivalent; savings may be negative.
+        """
         core = await self._core()
         result = CostQuote.of(
             core.reports.quote(model_name, prompt_tokens, completion_tokens), model_name.strip()
@@ -199,7 +228,11 @@ class Tools:
 
     @expected
     async def dynaroute_get_usage_summary(self) -> CallToolResult:
-        """Sum up requests, tokens, cost and savings against GPT-4.1, by model and category, with the subscription."""
+        """Get a summary of the caller's usage.
+
+        Returns requests, tokens, cost and savings against GPT-4.1, by model and category, and the
+        subscription.
+        """
         result = await usage_summary(await self._core())
         return _told(result, wording.summed(result))
 
@@ -210,7 +243,11 @@ class Tools:
         prompt_tokens: a.PromptTokens,
         completion_tokens: a.CompletionTokens,
     ) -> CallToolResult:
-        """Tell what a call saved against GPT-4.1, and all that the DynaRoute key has saved, where one is set."""
+        """Get the savings of one call against GPT-4.1.
+
+        Returns its cost, the GPT-4.1 equivalent and, where a DynaRoute key is set, all that the key
+        has saved.
+        """
         core = await self._core()
         quote = core.reports.quote(model_used, prompt_tokens, completion_tokens)
         who = visitor()
