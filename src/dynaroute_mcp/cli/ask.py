@@ -1,28 +1,24 @@
 """`route` and `classify`: ask the router, and see what it thinks of a prompt."""
 
 from collections.abc import Mapping
-from decimal import Decimal
+from dataclasses import replace
 from typing import TypedDict, Unpack
 
 import click
 
 from dynaroute_mcp.books import Decision
-from dynaroute_mcp.cli.options import LEVELS, STRATEGIES, CategoryName, Usd, read_prompt
+from dynaroute_mcp.cli.options import LEVELS, STRATEGIES, complete_category, read_prompt
 from dynaroute_mcp.cli.render import SHOWN_LOSERS, facts, losers, note, say, table
 from dynaroute_mcp.cli.session import emit, json_option, with_core
 from dynaroute_mcp.cli.text import clean, pct, usd
+from dynaroute_mcp.mcp_server.arguments import to_request
 from dynaroute_mcp.results import Classified, RoutedPrompt
 from dynaroute_mcp.runtime import Core
-from dynaroute_mcp.taxonomy import Category, Level, Strategy
 from dynaroute_mcp.types import (
     Answer,
     ChatRequest,
     Classification,
-    Message,
-    Parameters,
-    Routing,
     Saving,
-    Text,
     TextDelta,
     Usage,
 )
@@ -36,10 +32,10 @@ class RouteOptions(TypedDict):
     system: str | None
     strategy: str | None
     level: int | None
-    category: Category | None
+    category: str | None
     model: str | None
     max_tokens: int | None
-    max_cost_usd: Decimal | None
+    max_cost_usd: float | None
     dry_run: bool
     stream: bool
     quiet: bool
@@ -51,10 +47,12 @@ class RouteOptions(TypedDict):
 @click.option("--system", help="Instructions that stand before the prompt.")
 @click.option("--strategy", type=STRATEGIES, help="What to favour; else the configured one.")
 @click.option("--level", type=LEVELS, help="Level to route at, in place of the classifier's.")
-@click.option("--category", type=CategoryName(), help="Category to route at, in place of the classifier's.")
+@click.option(
+    "--category", shell_complete=complete_category, help="Category to route at, in place of the classifier's."
+)
 @click.option("--model", help="Model that must answer, by any of its names.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Most tokens that the answer may have.")
-@click.option("--max-cost-usd", type=Usd(), help="Most dollars that this one request may cost.")
+@click.option("--max-cost-usd", type=float, help="Most dollars that this one request may cost.")
 @click.option("--dry-run", is_flag=True, help="Decide and estimate, but call no model and spend nothing.")
 @click.option("--stream", is_flag=True, help="Print the answer while it comes.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the answer only.")
@@ -110,19 +108,16 @@ def classify(prompt: str | None, *, as_json: bool) -> None:
 
 
 def _request(prompt: str, options: RouteOptions) -> ChatRequest:
-    system, level, strategy = options["system"], options["level"], options["strategy"]
-    before = (Message(role="system", parts=(Text(text=system),)),) if system else ()
-    return ChatRequest(
-        messages=(*before, Message(role="user", parts=(Text(text=prompt),))),
-        model=options["model"],
-        parameters=Parameters(max_tokens=options["max_tokens"]),
-        routing=Routing(
-            strategy=Strategy(strategy) if strategy else None,
-            level_override=Level(level) if level else None,
-            category_override=options["category"],
-            max_cost_usd=options["max_cost_usd"],
-        ),
+    request = to_request(
+        prompt,
+        system=options["system"] or "",
+        level=options["level"],
+        category=options["category"] or "",
+        strategy=options["strategy"],
+        max_tokens=options["max_tokens"],
+        max_cost_usd=options["max_cost_usd"],
     )
+    return replace(request, model=options["model"])
 
 
 async def _stream(core: Core, request: ChatRequest) -> Answer:

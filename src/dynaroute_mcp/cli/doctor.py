@@ -14,9 +14,9 @@ import anyio.to_thread
 import click
 
 from dynaroute_mcp.cli.render import verdicts
-from dynaroute_mcp.cli.session import emit, json_option, settings, surroundings
+from dynaroute_mcp.cli.session import Surroundings, emit, json_option, settings, surroundings
 from dynaroute_mcp.errors import DynarouteError
-from dynaroute_mcp.runtime import Core, open_core
+from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.store.base import CallFilter
 from dynaroute_mcp.store.upkeep import check
@@ -60,7 +60,7 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
     except DynarouteError as error:
         findings = [_versions(), _broken("settings", error, "correct the file, then run this again")]
     else:
-        findings = anyio.run(_examine, chosen, surroundings().ambient)
+        findings = anyio.run(_examine, chosen, surroundings())
     broken = any(finding.state == "failure" for finding in findings)
     if as_json:
         emit({"ok": not broken, "findings": [asdict(finding) for finding in findings]})
@@ -69,10 +69,11 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
     ctx.exit(1 if broken else 0)
 
 
-async def _examine(chosen: Settings, ambient: Ambient) -> list[Finding]:
+async def _examine(chosen: Settings, here: Surroundings) -> list[Finding]:
+    ambient = here.ambient
     findings = [_versions(), _settings(chosen), await _database(chosen)]
     try:
-        async with open_core(chosen, ambient) as core:
+        async with here.opener(chosen, ambient) as core:
             await core.availability.ready()
             findings += [
                 _catalog(core, ambient),

@@ -1,70 +1,18 @@
-"""Values that several commands read the same way: a prompt, a category, dollars, a key."""
+"""Values that several commands read the same way: a prompt, a key, a level, a category."""
 
-import difflib
 import sys
-from decimal import Decimal, InvalidOperation
 
 import click
-from click.shell_completion import CompletionItem
 
-from dynaroute_mcp.errors import UnknownName
 from dynaroute_mcp.taxonomy import Category, Strategy
 
 STRATEGIES = click.Choice([strategy.value for strategy in Strategy])
 LEVELS = click.IntRange(1, 5)
 
 
-class CategoryName(click.ParamType[Category]):
-    """One of the 31 categories, whatever its case; completes in the shell."""
-
-    name = "category"
-
-    def convert(
-        self,
-        value: object,
-        param: click.Parameter | None,  # noqa: ARG002 -- click's signature
-        ctx: click.Context | None,  # noqa: ARG002
-    ) -> Category:
-        """Find the category.
-
-        Raises:
-            UnknownName: there is none; offers the nearest three.
-        """
-        wanted = str(value).strip().casefold()
-        known = {category.casefold(): category for category in Category}
-        if wanted not in known:
-            near = difflib.get_close_matches(wanted, known, n=3, cutoff=0)
-            raise UnknownName("category", str(value), [known[name] for name in near])
-        return known[wanted]
-
-    def shell_complete(
-        self,
-        ctx: click.Context,  # noqa: ARG002 -- click's signature
-        param: click.Parameter,  # noqa: ARG002
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        """Offer the categories that begin like what is typed."""
-        return [
-            CompletionItem(category.value)
-            for category in Category
-            if category.casefold().startswith(incomplete.casefold())
-        ]
-
-
-class Usd(click.ParamType[Decimal]):
-    """A positive amount of dollars, exact."""
-
-    name = "usd"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
-        """Read a decimal number."""
-        try:
-            amount = Decimal(str(value).removeprefix("$"))
-        except InvalidOperation:
-            self.fail(f"{value!r} is not an amount of dollars, such as 0.05", param, ctx)
-        if not (amount.is_finite() and amount > 0):
-            self.fail(f"{value!r} must be more than 0", param, ctx)
-        return amount
+def complete_category(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Offer the categories that begin like what is typed."""
+    return [name.value for name in Category if name.casefold().startswith(incomplete.casefold())]
 
 
 def read_prompt(argument: str | None) -> str:

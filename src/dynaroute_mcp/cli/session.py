@@ -3,7 +3,8 @@
 import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import anyio
@@ -23,14 +24,14 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])  # any signature: click
 class Surroundings:
     """What a process stands in; a test passes its own as click's `obj`."""
 
-    environ: Mapping[str, str]
-    ambient: Ambient
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    ambient: Ambient = AMBIENT
+    opener: Callable[[Settings, Ambient], AbstractAsyncContextManager[Core]] = open_core
 
 
 def surroundings() -> Surroundings:
     """Tell where the running command stands."""
-    given = click.get_current_context().find_object(Surroundings)
-    return given or Surroundings(environ=os.environ, ambient=AMBIENT)
+    return click.get_current_context().find_object(Surroundings) or Surroundings()
 
 
 def settings() -> Settings:
@@ -45,12 +46,13 @@ def settings() -> Settings:
 
 def with_core(work: Callable[[Core], Awaitable[T]]) -> T:
     """Open a core, do the work and close it."""
-    return anyio.run(_inside, settings(), surroundings().ambient, work)
+    chosen, here = settings(), surroundings()
 
+    async def inside() -> T:
+        async with here.opener(chosen, here.ambient) as core:
+            return await work(core)
 
-async def _inside(chosen: Settings, ambient: Ambient, work: Callable[[Core], Awaitable[T]]) -> T:
-    async with open_core(chosen, ambient) as core:
-        return await work(core)
+    return anyio.run(inside)
 
 
 def json_option(command: CommandT) -> CommandT:
