@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.store.processes import CHARGED, RESERVED  # noqa: E402
+from tests.store.processes import CHARGED, NO_CEILING, RESERVED  # noqa: E402
 
 from dynaroute_mcp.store import upkeep  # noqa: E402  # found through ROOT
 from dynaroute_mcp.store.driver import connect  # noqa: E402
@@ -43,7 +43,7 @@ class Drill:
         name = f"p{self.started}"
         command = [sys.executable, "-m", "tests.store.processes", "dynaroute.db", f"{name}.journal", name]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        command += [str(ENDLESS), str(self.options.tasks)]
+        command += [str(ENDLESS), str(self.options.tasks), str(NO_CEILING)]
         return subprocess.Popen(command, cwd=self.folder, env=environment, stderr=subprocess.PIPE, text=True)
 
     def end(self, process: "subprocess.Popen[str]") -> None:

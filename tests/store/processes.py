@@ -1,6 +1,6 @@
 """A writer process for the drills: it records calls and journals what was acknowledged.
 
-Usage: python processes.py DATABASE JOURNAL NAME CALLS [TASKS]
+Usage: python -m tests.store.processes DATABASE JOURNAL NAME CALLS TASKS CEILING
 
 A line `tried NAME_N` is journaled before the store is asked, `begun NAME_N` and `settled NAME_N` after it said yes.
 """
@@ -19,11 +19,11 @@ CHARGED = 7
 """Nano-dollars that each settled call costs."""
 RESERVED = 10
 """Nano-dollars that a running call holds."""
-CEILING = 10**9
+NO_CEILING = 10**9
 
 
-async def record(store: SqliteStore, name: str, journal: IO[str]) -> None:
-    holds = [hold(1, CEILING), hold(RESERVED, metric="nano_usd", window="month:2026-11")]
+async def record(store: SqliteStore, name: str, journal: IO[str], ceiling: int) -> None:
+    holds = [hold(1, ceiling), hold(RESERVED, metric="nano_usd", window="month:2026-11")]
     journal.write(f"tried {name}\n")
     try:
         await store.begin(intent(name), holds)
@@ -34,10 +34,10 @@ async def record(store: SqliteStore, name: str, journal: IO[str]) -> None:
     journal.write(f"settled {name}\n")
 
 
-async def main(database: Path, journal: IO[str], name: str, calls: int, tasks: int) -> None:
+async def main(database: Path, journal: IO[str], name: str, calls: int, tasks: int, ceiling: int) -> None:
     async def work(store: SqliteStore, task: int) -> None:
         for number in range(task, calls, tasks):
-            await record(store, f"{name}_{number}", journal)
+            await record(store, f"{name}_{number}", journal, ceiling)
 
     async with open_store(database) as store, anyio.create_task_group() as group:
         for task in range(tasks):
@@ -45,6 +45,6 @@ async def main(database: Path, journal: IO[str], name: str, calls: int, tasks: i
 
 
 if __name__ == "__main__":
-    database, journal, name, calls, *rest = sys.argv[1:]
+    database, journal, name, calls, tasks, ceiling = sys.argv[1:]
     with Path(journal).open("a", buffering=1, encoding="utf-8") as lines:
-        anyio.run(main, Path(database), lines, name, int(calls), int(rest[0]) if rest else 16)
+        anyio.run(main, Path(database), lines, name, int(calls), int(tasks), int(ceiling))

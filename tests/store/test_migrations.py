@@ -71,6 +71,15 @@ async def test_a_newer_database_refuses_older_code_and_says_what_to_do(database:
             await store.add_key(key_row("2"))
 
 
+async def test_a_running_process_stops_writing_when_a_newer_one_migrates_under_it(database: Path) -> None:
+    async with open_store(database) as store:
+        await store.add_key(key_row("2"))
+        with closing(connect(database)) as connection:
+            migrate(connection, database, NEXT)
+        with pytest.raises(StoreUnavailable, match="a newer version wrote it"):
+            await store.add_key(key_row("3"))
+
+
 async def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "photos.db"
     with closing(sqlite3.connect(path)) as connection:

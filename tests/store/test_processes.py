@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.store.processes import CHARGED, RESERVED
+from tests.store.processes import CHARGED, NO_CEILING, RESERVED
 
 from dynaroute_mcp.store import upkeep
 from dynaroute_mcp.store.driver import connect
@@ -19,16 +19,11 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
 
-def start(folder: Path, name: str, calls: int) -> "subprocess.Popen[bytes]":
-    command = [
-        sys.executable,
-        "-m",
-        "tests.store.processes",
-        "dynaroute.db",
-        f"{name}.journal",
-        name,
-        str(calls),
-    ]
+def start(
+    folder: Path, name: str, calls: int, *, tasks: int = 16, ceiling: int = NO_CEILING
+) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "tests.store.processes", "dynaroute.db", f"{name}.journal", name]
+    command += [str(calls), str(tasks), str(ceiling)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE)
 
@@ -60,6 +55,17 @@ def test_eight_processes_that_open_an_absent_file_together_all_succeed(tmp_path:
     assert [process.returncode for process in processes] == [0] * 8, errors
     assert len(stored(tmp_path / "dynaroute.db")) == 24
     assert counter(tmp_path / "dynaroute.db", "requests") == (24, 0)
+
+
+def test_four_processes_with_sixteen_tasks_each_pass_exactly_the_ceiling(tmp_path: Path) -> None:
+    processes = [start(tmp_path, f"p{number}", 40, ceiling=100) for number in range(4)]
+    errors = [process.communicate()[1] for process in processes]
+
+    assert [process.returncode for process in processes] == [0] * 4, errors
+    assert len(journaled(tmp_path, "tried")) == 160
+    assert len(journaled(tmp_path, "settled")) == 100
+    assert counter(tmp_path / "dynaroute.db", "requests") == (100, 0)
+    assert counter(tmp_path / "dynaroute.db", "nano_usd") == (100 * CHARGED, 0)
 
 
 def test_no_acknowledged_call_is_lost_when_processes_are_killed(tmp_path: Path) -> None:

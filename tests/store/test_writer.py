@@ -1,10 +1,11 @@
 """Group commit, seen from its callers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
-from tests.store.examples import intent, key_row
+from tests.store.examples import hold, intent, key_row
 
 from dynaroute_mcp.errors import InvalidRequest, StoreUnavailable
 from dynaroute_mcp.store import files, writer
@@ -91,6 +92,26 @@ async def test_a_job_that_fails_fails_alone(path: Path) -> None:
 
         assert await store.find_call("req_1") is not None
     assert set(failures) == {ZeroDivisionError, InvalidRequest}
+
+
+async def test_a_row_that_breaks_a_rule_of_the_schema_is_refused_alone(path: Path) -> None:
+    errors: list[str] = []
+
+    async with SqliteStore(path) as store:
+
+        async def begin_without_confidence() -> None:
+            try:
+                await store.begin(replace(intent("odd"), confidence=float("nan")), [hold()])
+            except InvalidRequest as error:
+                errors.append(str(error))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(begin_without_confidence)
+            tasks.start_soon(store.begin, intent("fine"), [])
+
+        assert await store.find_call("fine") is not None
+        assert await store.counters(["owner:alice"]) == []
+    assert errors == ["the database refuses this row: NOT NULL constraint failed: calls.confidence"]
 
 
 async def test_what_the_disk_refuses_is_refused_to_every_caller_of_the_batch(path: Path) -> None:

@@ -108,6 +108,11 @@ def failures() -> tuple[type[Exception], ...]:
     return (sqlite3.Error, library().Error, OSError)
 
 
+def refusals() -> tuple[type[Exception], ...]:
+    """List what either library raises for a row that breaks a rule of the schema: only that statement is undone."""
+    return (sqlite3.IntegrityError, library().IntegrityError)
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Turn SQLite's and the system's errors into ours.

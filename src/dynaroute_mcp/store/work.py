@@ -38,12 +38,15 @@ def _marks(columns: str) -> str:
     return ", ".join("?" for _ in columns.split(","))
 
 
-_ADD_KEY: Final = f"INSERT OR IGNORE INTO keys ({KEY_COLUMNS}) VALUES ({_marks(KEY_COLUMNS)})"
+_ADD_KEY: Final = (
+    f"INSERT INTO keys ({KEY_COLUMNS}) VALUES ({_marks(KEY_COLUMNS)})"
+    " ON CONFLICT (key_id) DO NOTHING ON CONFLICT (digest) DO NOTHING"
+)
 FIND_KEY: Final = f"SELECT {KEY_COLUMNS} FROM keys WHERE digest = ?"
 _ADD_FEEDBACK: Final = f"INSERT INTO feedback ({FEEDBACK_COLUMNS}) VALUES ({_marks(FEEDBACK_COLUMNS)})"
 _BEGIN: Final = f"""
-    INSERT OR IGNORE INTO calls ({INTENT_COLUMNS}, holds, status, model_id, provider)
-    VALUES ({_marks(INTENT_COLUMNS)}, ?, 'in_flight', ?, ?)
+    INSERT INTO calls ({INTENT_COLUMNS}, holds, status, model_id, provider)
+    VALUES ({_marks(INTENT_COLUMNS)}, ?, 'in_flight', ?, ?) ON CONFLICT (request_id) DO NOTHING
 """
 _SETTLE: Final = f"""
     UPDATE calls SET ({OUTCOME_COLUMNS}) = ({_marks(OUTCOME_COLUMNS)}), holds = NULL WHERE id = ?

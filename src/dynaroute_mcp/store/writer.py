@@ -14,12 +14,13 @@ from typing import Generic, TypeVar
 import anyio
 from anyio import to_thread
 
-from dynaroute_mcp.errors import StoreUnavailable
+from dynaroute_mcp.errors import InvalidRequest, StoreUnavailable
 from dynaroute_mcp.store.checkpoint import Checkpointer
-from dynaroute_mcp.store.driver import failures
+from dynaroute_mcp.store.driver import failures, refusals
 from dynaroute_mcp.store.ledger import Ledger
 from dynaroute_mcp.store.link import Link, Opener
 from dynaroute_mcp.store.lock import exclusive
+from dynaroute_mcp.store.migrations import check_schema
 
 MAX_BATCH = 256
 """Jobs in one transaction; bounds how long the lock is held."""
@@ -51,6 +52,8 @@ class _Job(Generic[_T]):
     def run(self, transaction: Transaction) -> None:
         try:
             self.result = self.work(transaction)
+        except refusals() as error:
+            self.error = InvalidRequest(f"the database refuses this row: {error}")
         except failures():
             raise
         except Exception as error:  # noqa: BLE001  # the caller's own error: it is raised there, alone
@@ -139,7 +142,7 @@ class Writer:
     def _write(self, batch: _Batch) -> None:
         try:
             with self._link.use() as connection, exclusive(self._path):
-                _commit(connection, batch.jobs)
+                self._commit(connection, batch.jobs)
                 self._link.verify()
                 batch.failure = None
                 self._checkpointer.after_commit(connection)
@@ -147,11 +150,11 @@ class Writer:
             batch.failure = error
             _log.warning("batch not written", extra={"jobs": len(batch.jobs), "reason": str(error)})
 
-
-def _commit(connection: sqlite3.Connection, jobs: list[_Job[object]]) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    transaction = Transaction(connection, Ledger(connection))
-    for job in jobs:
-        job.run(transaction)
-    transaction.ledger.write()
-    connection.execute("COMMIT")
+    def _commit(self, connection: sqlite3.Connection, jobs: list[_Job[object]]) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        check_schema(connection, self._path)
+        transaction = Transaction(connection, Ledger(connection))
+        for job in jobs:
+            job.run(transaction)
+        transaction.ledger.write()
+        connection.execute("COMMIT")
