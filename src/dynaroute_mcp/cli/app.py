@@ -31,7 +31,7 @@ COMMANDS: Final = {
     "usage": Entry("Money", "spending", "Sum up what was used, spent and saved."),
     "keys": Entry("People", "people", "Make, check, revoke and list API keys."),
     "plan": Entry("People", "people", "Show or set what an owner may use."),
-    "serve": Entry("Serve", "service", "Serve the MCP tools over stdio or HTTP."),
+    "serve": Entry("Serve", "service", "Serve the MCP tools over HTTP or stdio."),
     "mcp": Entry("Serve", "stdio", "Serve the MCP tools over stdio, at once."),
     "config": Entry("Serve", "clients", "Print the configuration that an MCP client needs."),
     "doctor": Entry("Upkeep", "doctor", "Check the installation and say what to do next."),

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import TypedDict, Unpack, cast, get_args
 
 import click
 
 from dynaroute_mcp.cli.render import facts, losers, note, table
-from dynaroute_mcp.cli.session import emit, json_option, with_core
+from dynaroute_mcp.cli.session import emit, json_option, surroundings, with_core
 from dynaroute_mcp.cli.text import pct, usd, when
 from dynaroute_mcp.reports import Period, Summary
 from dynaroute_mcp.results import UsageSummary, iso
@@ -46,6 +47,7 @@ def usage(**options: Unpack[UsageOptions]) -> None:
     Savings are against GPT-4.1 on the same tokens, and negative where a model was dearer.
     """
     period = cast("Period", options["period"])  # click.Choice has checked it
+    first = _first_day(period, surroundings().ambient.clock().date()).isoformat()
 
     async def work(core: Core) -> None:
         caller = await core.caller()
@@ -58,15 +60,21 @@ def usage(**options: Unpack[UsageOptions]) -> None:
         simulated = await core.reports.usage(replace(caller, sandbox=True), period, everyone=everyone)
         which = CallFilter(owner=None if everyone else caller.owner, sandbox=summary.sandbox)
         calls = await core.reports.recent(which, options["recent"])
+        days = await core.store.totals(which, by="day")
+        days = sorted((row for row in days if row.group >= first), key=lambda row: row.group)
         if options["as_json"]:
             result = UsageSummary.of(
                 summary, await core.accounts.subscription(caller), simulated.total.requests
             )
-            emit({**result.payload(), "recent": [_brief(call) for call in calls]})
+            emit(
+                {
+                    **result.payload(),
+                    "by_day": [_day(row) for row in days],
+                    "recent": [_brief(call) for call in calls],
+                }
+            )
             return
-        groups = summary.by_category if options["by"] == "category" else summary.by_model
-        if options["by"] == "day":
-            groups = await core.store.totals(which, by="day")
+        groups = {"model": summary.by_model, "category": summary.by_category, "day": days}[options["by"]]
         _show_summary(summary, options["by"], groups)
         _show_calls(calls)
         if simulated.total.requests and not summary.sandbox:
@@ -198,6 +206,21 @@ def _show_candidates(rows: Sequence[Mapping[str, object]]) -> None:
             for row in rows
         ],
     )
+
+
+def _first_day(period: Period, today: date) -> date:
+    if period == "all":
+        return date.min
+    return {"today": today, "week": today - timedelta(days=7), "month": today.replace(day=1)}[period]
+
+
+def _day(row: Totals) -> dict[str, object]:
+    return {
+        "day": row.group,
+        "requests": row.requests,
+        "total_cost": float(row.cost_usd),
+        "gpt41_equivalent_cost": float(row.gpt41_usd),
+    }
 
 
 def _brief(call: CallRow) -> dict[str, object]:

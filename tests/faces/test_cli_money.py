@@ -1,0 +1,138 @@
+"""`models`, `cost` and `usage`: what there is, what it costs, what was spent."""
+
+from pathlib import Path
+
+import pytest
+from inline_snapshot import snapshot
+from tests.faces.shell import Shell
+from tests.scripted import FLASH, LUNA, SOL, Script
+
+from dynaroute_mcp.types import Usage
+
+USED = Usage(uncached_input_tokens=1000, output_tokens=500)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path, Script(usage=USED))
+
+
+def test_a_quote_stands_beside_gpt41(shell: Shell) -> None:
+    result = shell("cost", "Gemini 2.5 Flash", "1000", "500")
+
+    assert [line for line in result.stdout.splitlines() if not line.startswith("price")] == snapshot(
+        [
+            "model    Gemini 2.5 Flash (gemini/gemini-2.5-flash)",
+            "tokens   1,000 in, 500 out",
+            "input    $0.0003",
+            "output   $0.00125",
+            "cost     $0.00155",
+            "GPT-4.1  $0.006",
+            "saved    $0.00445 (74.17 %)",
+        ]
+    )
+
+
+def test_a_quote_may_be_a_loss(shell: Shell) -> None:
+    assert shell.json("cost", "Claude 4.5 Sonnet", "1000", "500")["savings"] == -0.0045
+
+
+def test_an_unknown_model_is_never_free(shell: Shell) -> None:
+    result = shell("cost", "gemeni 2.5 flash", "1", "1")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "did you mean gemini/gemini-2.5-flash" in result.stderr
+
+
+def test_models_show_price_window_levels_and_abilities(shell: Shell) -> None:
+    rows = shell("models", "--provider", "google").stdout.splitlines()
+    (flash,) = (row for row in rows if row.startswith(f"{FLASH} "))
+
+    assert flash.split() == [FLASH, "0.30", "2.50", "1.05M", flash.split()[4], "tvpjr", "ready"]
+    assert rows[-1] == "can: t tools, v vision, p pdf, j json_schema, r reasoning"
+
+
+def test_models_that_cannot_be_called_say_why(shell: Shell) -> None:
+    assert "no key" in shell("models", "--provider", "xai").stdout
+    assert shell.json("models", "--provider", "xai", "--available")["count"] == 0
+    assert "retired" in shell("models", "--all").stdout
+    assert "retired" not in shell("models").stdout
+
+
+def test_models_can_be_filtered(shell: Shell) -> None:
+    rows = shell.json("models", "--capability", "vision", "--level", "5", "--available")["models"]
+
+    assert rows
+    assert all("vision" in row["capabilities"] and 5 in row["levels"] and row["available"] for row in rows)
+
+
+def test_a_price_list_fits_eighty_columns_on_a_terminal_and_is_never_cut_in_a_pipe(shell: Shell) -> None:
+    shell.columns = 80
+    seen = shell("models", "--all", terminal=True).stdout.splitlines()
+    piped = shell("models", "--all").stdout.splitlines()
+
+    assert max(len(line.rstrip()) for line in seen) <= 80
+    assert sum("/" in line for line in piped) >= shell.json("models", "--all")["count"]
+
+
+def test_usage_sums_up_and_lists_the_last_calls(shell: Shell) -> None:
+    ids = [shell.json("route", "Hello", "--model", model)["request_id"] for model in (FLASH, SOL)]
+    shown = shell("usage").stdout
+    told = shell.json("usage")
+
+    assert "requests  2" in shown
+    assert all(request_id in shown for request_id in ids)
+    assert told["total_requests"] == 2
+    assert told["total_cost"] == pytest.approx(sum(row["total_cost"] for row in told["recent"]))
+    assert [row["request_id"] for row in told["recent"]] == ids[::-1]
+
+
+def test_usage_by_category_counts_the_same_calls(shell: Shell) -> None:
+    shell("route", "Hello", "--model", LUNA)
+
+    assert "Code Generation         1" in shell("usage", "--by", "category", "--recent", "0").stdout
+
+
+def test_usage_by_day_counts_the_days_of_the_period(shell: Shell) -> None:
+    shell("route", "Hello", "--model", FLASH)
+    shell.time.passed_s = 86_400
+    shell("route", "Hello", "--model", FLASH)
+
+    assert [row["day"] for row in shell.json("usage")["by_day"]] == ["2026-11-22", "2026-11-23"]
+    assert [row["day"] for row in shell.json("usage", "--period", "today")["by_day"]] == ["2026-11-23"]
+    assert len(shell.json("usage", "--period", "all")["by_day"]) == 2
+    assert "2026-11-22         1   1,500  $0.00155  $0.00445" in shell("usage", "--by", "day").stdout
+
+
+def test_nothing_used_is_shown_as_nothing(shell: Shell) -> None:
+    assert shell("usage").stdout == snapshot(
+        """\
+period    month
+requests  0
+tokens    0 in, 0 out
+cost      $0
+GPT-4.1   $0
+saved     $0 (0.00 %)
+"""
+    )
+
+
+def test_simulated_calls_are_kept_apart_and_said_to_be_there(tmp_path: Path) -> None:
+    keyless = Shell(tmp_path, None)
+    keyless("route", "Hello")
+    shell = Shell(tmp_path, time=keyless.time)
+    shell("route", "Hello")
+
+    assert "requests  1" in shell("usage").stdout
+    assert "1 simulated calls are kept apart" in shell("usage").stdout
+    assert "month, simulated calls only" in shell("usage", "--sandbox").stdout
+
+
+def test_one_owner_does_not_see_another_unless_asked_to(shell: Shell) -> None:
+    shell.environ["DYNAROUTE_API_KEY"] = shell("keys", "create", "alice").stdout.splitlines()[0]
+    shell("route", "Hello")
+    del shell.environ["DYNAROUTE_API_KEY"]
+
+    assert shell.json("usage")["total_requests"] == 0
+    assert shell.json("usage", "--owner", "alice")["total_requests"] == 1
+    assert shell.json("usage", "--everyone")["total_requests"] == 1

@@ -1,0 +1,253 @@
+"""`doctor`, `db`, `config`, `serve` and `mcp`: the installation itself."""
+
+import csv
+import io
+import json
+import sqlite3
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from inline_snapshot import snapshot
+from tests.faces.shell import Shell
+from tests.scripted import LUNA, Script, failure
+
+from dynaroute_mcp.cli.database import COLUMNS
+from dynaroute_mcp.errors import ProviderKeyRejected, ProviderModelMissing
+from dynaroute_mcp.mcp_server import stdio, web
+from dynaroute_mcp.settings import Settings
+from dynaroute_mcp.types import Usage
+
+USED = Usage(uncached_input_tokens=1000, output_tokens=500)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path, Script(usage=USED))
+
+
+# ---------------------------------------------------------------- doctor
+
+
+def test_doctor_finds_everything_in_order(shell: Shell) -> None:
+    result = shell("doctor")
+
+    assert result.exit_code == 0
+    assert "failure" not in result.stdout
+    assert "provider openai" in result.stdout
+    assert "key ...1234" in result.stdout
+    assert "sk-openai-1234" not in result.stdout
+    assert "SQLite" in result.stdout
+
+
+def test_doctor_names_the_variables_where_no_provider_can_be_called(tmp_path: Path) -> None:
+    result = Shell(tmp_path, None)("doctor")
+
+    assert result.exit_code == 0
+    assert "warning  providers" in result.stdout
+    assert "-> set one of OPENAI_API_KEY, ANTHROPIC_API_KEY" in result.stdout
+
+
+def test_doctor_warns_of_old_prices(shell: Shell) -> None:
+    shell.time.passed_s = timedelta(days=60).total_seconds()
+
+    assert "warning  catalog" in shell("doctor").stdout
+
+
+def test_doctor_tells_what_providers_refused_lately(shell: Shell) -> None:
+    chosen = shell.json("route", "--dry-run", "Hello")["litellm_id"]
+    shell.script = Script(failures={chosen: [failure(ProviderKeyRejected)]})
+    shell("route", "Hello")
+    shell.script = Script(always=failure(ProviderModelMissing))
+    shell("route", "Hello", "--model", LUNA)
+    result = shell("doctor")
+
+    assert result.exit_code == 0
+    assert f"rejects its key: 1x in 7 days, last with {chosen}" in result.stdout
+    assert f"does not serve {LUNA}: 1x in 7 days" in result.stdout
+    assert "-> check the key and its rights in the provider's console" in result.stdout
+
+
+def test_doctor_fails_with_a_database_that_is_none(shell: Shell) -> None:
+    Path(shell.environ["DYNAROUTE_DATABASE"]).write_bytes(b"not a database, but long enough to be read" * 50)
+    result = shell("doctor")
+
+    assert result.exit_code == 1
+    assert "failure  database" in result.stdout
+
+
+def test_doctor_fails_with_settings_that_are_wrong(shell: Shell) -> None:
+    Path(shell.environ["DYNAROUTE_CONFIG"]).write_text("strategy: fastest\n", encoding="utf-8")
+    result = shell("doctor", "--json")
+
+    findings = json.loads(result.stdout)["findings"]
+    assert result.exit_code == 1
+    assert [row["state"] for row in findings if row["about"] == "settings"] == ["failure"]
+
+
+def test_doctor_fails_with_a_catalog_that_is_wrong(tmp_path: Path) -> None:
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("models: {nonsense: 3}", encoding="utf-8")
+    shell = Shell(tmp_path, None)
+    with Path(shell.environ["DYNAROUTE_CONFIG"]).open("a", encoding="utf-8") as config:
+        config.write(f"catalog_overlay: {overlay}\n")
+
+    result = shell("doctor")
+    assert result.exit_code == 1
+    assert "failure  catalog" in result.stdout
+
+
+def test_doctor_says_whose_calls_these_are(shell: Shell) -> None:
+    assert "the local owner's" in shell("doctor").stdout
+
+    shell.environ["DYNAROUTE_API_KEY"] = shell("keys", "create", "alice").stdout.splitlines()[0]
+    assert "key of alice, plan free" in shell("doctor").stdout
+
+    shell.environ["DYNAROUTE_API_KEY"] = "dr_wrong"
+    assert shell("doctor").exit_code == 1
+
+
+# ---------------------------------------------------------------- db
+
+
+def test_a_sound_database_is_said_to_be_sound(shell: Shell) -> None:
+    shell("route", "Hello")
+
+    assert "state     sound" in shell("db", "check").stdout
+    assert shell.json("db", "check")["calls"] == 1
+
+
+def test_a_damaged_database_is_found_and_given_a_code(shell: Shell) -> None:
+    shell("route", "Hello")
+    database = Path(shell.environ["DYNAROUTE_DATABASE"])
+    shell("db", "vacuum")
+    content = bytearray(database.read_bytes())
+    content[8192:] = bytes(len(content) - 8192)
+    database.write_bytes(content)
+
+    assert shell("db", "check").exit_code == 10
+
+
+def test_a_copy_is_whole_and_never_written_over(shell: Shell, tmp_path: Path) -> None:
+    shell("route", "Hello")
+    target = tmp_path / "copy.db"
+
+    assert shell.json("db", "backup", str(target))["file_bytes"] == target.stat().st_size
+    with sqlite3.connect(target) as copy:
+        assert copy.execute("SELECT count(*) FROM calls").fetchone() == (1,)
+    copy.close()
+    assert shell("db", "backup", str(target)).exit_code == 10
+    assert "is copied to" in shell("db", "backup", str(tmp_path / "other.db")).stdout
+
+
+def test_there_is_nothing_to_copy_or_shrink_before_the_first_call(shell: Shell, tmp_path: Path) -> None:
+    assert shell("db", "backup", str(tmp_path / "copy.db")).exit_code == 10
+    assert shell("db", "vacuum").exit_code == 10
+
+
+def test_shrinking_tells_both_sizes(shell: Shell) -> None:
+    shell("route", "Hello")
+    sizes = shell.json("db", "vacuum")
+
+    assert 0 < sizes["bytes_after"] <= sizes["bytes_before"]
+    assert "before" in shell("db", "vacuum").stdout
+
+
+def test_an_export_holds_every_call_exactly(shell: Shell) -> None:
+    shell("route", "Hello", "--model", LUNA)
+    (row,) = csv.DictReader(io.StringIO(shell("db", "export").stdout))
+    told = json.loads(shell("db", "export", "--format", "jsonl").stdout)
+
+    assert tuple(row) == COLUMNS
+    assert (row["model_used"], row["prompt_tokens"], row["status"]) == (LUNA, "1000", "ok")
+    assert told["cost_usd"] == row["cost_usd"]
+    assert told["error_code"] is None
+
+
+def test_an_export_is_no_formula_to_a_spreadsheet(shell: Shell, tmp_path: Path) -> None:
+    shell.environ["DYNAROUTE_API_KEY"] = shell("keys", "create", "=cmd|' /C calc'!A0").stdout.splitlines()[0]
+    shell("route", "Hello")
+    target = tmp_path / "calls.csv"
+    shell("db", "export", "-o", str(target))
+
+    (row,) = csv.DictReader(io.StringIO(target.read_text(encoding="utf-8")))
+    assert row["user_id"] == "'=cmd|' /C calc'!A0"
+
+
+def test_an_export_tells_what_a_failed_call_did_not_have(shell: Shell) -> None:
+    shell.script = Script(always=failure(ProviderModelMissing))
+    shell("route", "Hello", "--model", LUNA)
+    (row,) = csv.DictReader(io.StringIO(shell("db", "export").stdout))
+
+    assert (row["status"], row["error_code"]) == ("error", "provider_model_missing")
+
+
+# ---------------------------------------------------------------- config
+
+
+def test_a_snippet_starts_the_server_with_absolute_paths(shell: Shell) -> None:
+    shell.environ["DYNAROUTE_API_KEY"] = "dr_secret"
+    snippet = json.loads(shell("config", "cursor").stdout)
+
+    server = snippet["mcpServers"]["dynaroute"]
+    assert (server["command"], server["args"]) == (sys.executable, ["-m", "dynaroute_mcp"])
+    assert server["env"]["DYNAROUTE_DATABASE"] == shell.environ["DYNAROUTE_DATABASE"]
+    assert "dr_secret" not in str(snippet)
+
+
+def test_each_client_gets_the_form_that_it_reads(shell: Shell) -> None:
+    first_words = {
+        name: shell("config", name).stdout.split()[:3]
+        for name in ("claude-desktop", "cursor", "claude-code", "vscode", "mcp-dev")
+    }
+
+    assert {name: words[:2] for name, words in first_words.items() if name != "mcp-dev"} == snapshot(
+        {
+            "claude-desktop": ["{", '"mcpServers":'],
+            "cursor": ["{", '"mcpServers":'],
+            "claude-code": ["claude", "mcp"],
+            "vscode": ["{", '"servers":'],
+        }
+    )
+    assert first_words["mcp-dev"][1] == "dev"
+    assert Path(first_words["mcp-dev"][2]).is_file()
+
+
+def test_a_snippet_for_scripts_is_the_server_alone(shell: Shell) -> None:
+    assert set(shell.json("config")) == {"command", "args", "env"}
+
+
+# ---------------------------------------------------------------- serve
+
+
+def test_serving_beyond_this_machine_needs_an_admin_token(shell: Shell) -> None:
+    result = shell("serve", "--host", "0.0.0.0")
+
+    assert result.exit_code == 9
+    assert "DYNAROUTE_ADMIN_TOKEN" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "served"), [("all", "http"), ("sse", "sse"), ("streamable-http", "streamable-http")]
+)
+def test_serve_opens_the_transport_that_is_asked_for(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, asked: str, served: str
+) -> None:
+    seen: list[tuple[object, ...]] = []
+    monkeypatch.setattr(web, "serve", lambda _settings, *how: seen.append(how))
+    result = shell("serve", "--transport", asked, "--port", "8123", "--allow-host", "box.lan")
+
+    assert seen == [("127.0.0.1", 8123, served, ("box.lan",))]
+    assert "http://127.0.0.1:8123" in result.stderr
+    assert result.stdout == ""
+
+
+def test_stdio_is_served_by_two_commands(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Settings | None] = []
+    monkeypatch.setattr(stdio, "serve", seen.append)
+    shell("serve", "--transport", "stdio")
+    shell("mcp")
+    shell("--config", shell.environ["DYNAROUTE_CONFIG"], "mcp")
+
+    assert [chosen and chosen.discover_local for chosen in seen] == [False, None, False]
