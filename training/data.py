@@ -57,6 +57,8 @@ class Row:
     source: str = "corpus"
     graded: bool = True
     """Whether `level` follows today's wording of the levels; where not, it teaches nothing about levels."""
+    accepted: tuple[str, ...] = ()
+    """Names of all categories that some annotator gave."""
     lang: str = "en"
     style: str = ""
 
@@ -81,6 +83,7 @@ def _row(raw: dict[str, object]) -> Row:
         level=int(str(raw["level"])) - 1,
         second=INDEX[str(second)] if second else None,
         source=str(raw.get("source", "corpus")),
+        accepted=tuple(accepted) if isinstance(accepted := raw.get("accepted"), list) else (),
         lang=str(raw.get("lang", "")),
         style=str(raw.get("style", "")),
     )

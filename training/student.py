@@ -28,6 +28,12 @@ def slots(prompts: list[str]) -> list[tuple[np.ndarray, ...]]:
     return [tuple(np.array(group, np.int32) for group in features(prompt).groups) for prompt in prompts]
 
 
+def lone(word: str) -> tuple[np.ndarray, ...]:
+    """Slots of a word on its own, without what tells that it stands alone."""
+    _, words, grams, body = features(word).groups
+    return (np.array([], np.int32), *(np.array(group, np.int32) for group in (words, grams, body)))
+
+
 def choose(seen: list[tuple[np.ndarray, ...]], budget: int, least: int) -> np.ndarray:
     """Row number of each slot, 0 for none: the `budget` slots that the most prompts have, if at least `least`."""
     count = np.zeros(SLOTS, np.int64)
@@ -117,6 +123,22 @@ class Lesson:
     """Weights of soft and hard loss, (prompts, 2)."""
 
 
+def merge(students: list[Student]) -> Student:
+    """One student whose outputs are the mean of those of all: tables averaged, hidden layers side by side."""
+    hidden = [one.mix.in_features if one.mix is not None else 0 for one in students]
+    whole = Student(students[0].table.num_embeddings - 1, sum(hidden))
+    with torch.no_grad():
+        for tensor in ("table.weight", "bias"):
+            parts = [one.get_parameter(tensor) for one in students]
+            mean = torch.stack([part[..., :OUTPUTS] for part in parts]).mean(0)
+            joined = torch.cat([mean, *(part[..., OUTPUTS:] for part in parts)], -1)
+            whole.get_parameter(tensor).copy_(joined)
+        if whole.mix is not None:
+            mixes = [one.mix.weight for one in students if one.mix is not None]
+            whole.mix.weight.copy_(torch.cat(mixes, 1) / len(students))
+    return whole
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """Everything that may be chosen about a fit."""
@@ -127,13 +149,12 @@ class Recipe:
     rate: float = 0.012
     keep: float = 0.7
     decay: float = 2e-6
-    seed: int = 0
 
 
-def fit(lesson: Lesson, recipe: Recipe, rows: int) -> Student:
+def fit(lesson: Lesson, recipe: Recipe, rows: int, seed: int) -> Student:
     """Fit a student with Adam, the rate falling to nothing along a cosine."""
-    torch.manual_seed(recipe.seed)
-    rng = np.random.default_rng(recipe.seed)
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
     model = Student(rows, recipe.hidden)
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.rate)
     soft, hard, shift, weight = (

@@ -1,0 +1,195 @@
+"""The local classifier's quality and speed, beside what costs nothing and beside a peer.
+
+`python benchmarks/classify.py LABELLED.jsonl [--json]` reads `prompt`, `category` and `level` of each line
+and, where given, `accepted`: every category that an annotator would take. A peer appears when it is
+installed (`pip install byok-router==0.2.1`), its eight task types mapped to the categories nearest to them.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dynaroute_mcp.classifier.model import load_classifier
+from dynaroute_mcp.taxonomy import Category
+from dynaroute_mcp.types import Classification
+
+_BINS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What people say about a prompt."""
+
+    category: str
+    level: int
+    accepted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What a classifier says: categories, most likely first, the level, and the first one's probability."""
+
+    ranked: tuple[str, ...]
+    level: int
+    confidence: float | None = None
+
+
+def guess(answer: Classification) -> Guess:
+    return Guess(
+        tuple(category.value for category in answer.categories), int(answer.level), answer.confidence
+    )
+
+
+def macro_f1(guesses: Sequence[Guess], labels: Sequence[Label]) -> float:
+    """Mean F1 over the categories that occur among the labels."""
+    right = Counter(
+        label.category
+        for found, label in zip(guesses, labels, strict=True)
+        if found.ranked[0] == label.category
+    )
+    said, true = Counter(found.ranked[0] for found in guesses), Counter(label.category for label in labels)
+    return statistics.fmean(2 * right[name] / (said[name] + true[name]) for name in true)
+
+
+def calibration_error(guesses: Sequence[Guess], labels: Sequence[Label]) -> float | None:
+    """Expected calibration error over ten bins of equal width."""
+    bins: dict[int, list[tuple[float, bool]]] = {}
+    for found, label in zip(guesses, labels, strict=True):
+        if found.confidence is None:
+            return None
+        place = min(_BINS - 1, int(found.confidence * _BINS))
+        bins.setdefault(place, []).append((found.confidence, found.ranked[0] == label.category))
+    gaps = (abs(sum(confidence - right for confidence, right in group)) for group in bins.values())
+    return sum(gaps) / len(guesses)
+
+
+def figures(guesses: Sequence[Guess], labels: Sequence[Label]) -> dict[str, float | int | None]:
+    """Every figure of quality, shares in percent."""
+    pairs = list(zip(guesses, labels, strict=True))
+
+    def share(test: Callable[[Guess, Label], bool]) -> float:
+        return round(100 * statistics.fmean(test(found, label) for found, label in pairs), 1)
+
+    error = calibration_error(guesses, labels)
+    return {
+        "prompts": len(pairs),
+        "category": share(lambda found, label: found.ranked[0] == label.category),
+        "accepted": share(lambda found, label: found.ranked[0] in (label.accepted or (label.category,))),
+        "top2": share(lambda found, label: label.category in found.ranked[:2]),
+        "macro_f1": round(macro_f1(guesses, labels), 3),
+        "level": share(lambda found, label: found.level == label.level),
+        "within_one": share(lambda found, label: abs(found.level - label.level) <= 1),
+        "ece": None if error is None else round(error, 3),
+    }
+
+
+def read(path: Path) -> tuple[list[str], list[Label]]:
+    rows = [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
+    labels = [Label(row["category"], row["level"], tuple(row.get("accepted", ()))) for row in rows]
+    return [row["prompt"] for row in rows], labels
+
+
+def chance(prompts: Sequence[str]) -> list[Guess]:
+    dice, names = random.Random(0), [category.value for category in Category]
+    return [Guess(tuple(dice.sample(names, 2)), dice.randint(1, 5)) for _ in prompts]
+
+
+def majority(labels: Sequence[Label]) -> list[Guess]:
+    """Always the two commonest categories and the commonest level of the very file: better than it could know."""
+    names = tuple(name for name, _ in Counter(label.category for label in labels).most_common(2))
+    level = Counter(label.level for label in labels).most_common(1)[0][0]
+    return [Guess(names, level)] * len(labels)
+
+
+_PEER: Mapping[str, tuple[str, str]] = {
+    "coding": ("Code Generation", "Debugging Assistance"),
+    "translation": ("Language Translation", "General Knowledge"),
+    "simple_qa": ("General Knowledge", "Facts"),
+    "complex_reasoning": ("Logic", "Business"),
+    "creative_writing": ("Creative Writing", "Business"),
+    "math": ("Mathematics", "Physics"),
+    "summarization": ("Summarization", "Text Formatting & Editing"),
+    "chinese_language": ("General Knowledge", "Creative Writing"),
+}
+
+
+def peer(prompts: Sequence[str]) -> list[Guess] | None:
+    """What byok-router's local tier says; its low, medium and high are taken as levels 1, 2 and 3."""
+    try:
+        from tokenrouter.classifier import classify_sync
+    except ImportError:
+        return None
+    levels = {"low": 1, "medium": 2, "high": 3}
+    found = [classify_sync([{"role": "user", "content": prompt}]) for prompt in prompts]
+    return [Guess(_PEER[answer.task_type], levels[answer.complexity]) for answer in found]
+
+
+def speed(prompts: Sequence[str]) -> dict[str, float]:
+    """Milliseconds to classify 200 different texts of about 20 and 100 of about 2,000 tokens; one warm-up."""
+    classifier = load_classifier()
+    words = " ".join(prompts).split()
+    dice, result = random.Random(0), {}
+    for tokens, count in ((20, 200), (2000, 100)):
+        size, times = round(tokens / 1.35), []
+        classifier.classify("warm up")
+        for _ in range(count):
+            start = dice.randrange(max(1, len(words) - size))
+            text = " ".join(words[start : start + size])
+            started = time.perf_counter()
+            classifier.classify(text)
+            times.append(1000 * (time.perf_counter() - started))
+        times.sort()
+        result[f"p50_ms_{tokens}_tokens"] = round(statistics.median(times), 3)
+        result[f"p95_ms_{tokens}_tokens"] = round(times[round(0.95 * (count - 1))], 3)
+    return result
+
+
+def loading() -> float:
+    """Median milliseconds, in five fresh processes, from importing the classifier to its first answer."""
+    code = (
+        "import dynaroute_mcp.types, time; started = time.perf_counter();"
+        "from dynaroute_mcp.classifier.model import load_classifier;"
+        "load_classifier().classify('hello'); print(1000 * (time.perf_counter() - started))"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+        for _ in range(5)
+    ]
+    return round(statistics.median(float(run.stdout) for run in runs), 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    prompts, labels = read(options.file)
+    classifier = load_classifier()
+    systems = {
+        "dynaroute": [guess(classifier.classify(prompt)) for prompt in prompts],
+        "majority": majority(labels),
+        "chance": chance(prompts),
+        "byok-router": peer(prompts),
+    }
+    quality = {name: figures(found, labels) for name, found in systems.items() if found is not None}
+    timing = {**speed(prompts), "load_ms": loading()}
+    if options.json:
+        print(json.dumps({"quality": quality, "speed": timing}, indent=1))
+        return
+    names = list(quality["dynaroute"])
+    print(f"{'':12}" + "".join(f"{name:>12}" for name in names))
+    for system, row in quality.items():
+        print(f"{system:12}" + "".join(f"{'-' if row[name] is None else row[name]:>12}" for name in names))
+    print("\n" + "  ".join(f"{name} {value}" for name, value in timing.items()))
+
+
+if __name__ == "__main__":
+    main()

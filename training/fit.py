@@ -1,0 +1,204 @@
+"""Fits the local classifier and writes its weights, its manifest and its model card.
+
+`python -m training.fit` fits on the repository's own corpus and only prints figures. With `--public DIR` it
+fits on everything that the model card names, prints both results and writes the files. About six minutes.
+"""
+
+import argparse
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from benchmarks.classify import Guess, Label, figures, guess
+from scipy.optimize import minimize
+
+from dynaroute_mcp.classifier.model import LocalClassifier
+from dynaroute_mcp.classifier.weights import Weights, dump
+from training import card, data, student
+from training.export import quantize
+from training.priors import offsets
+
+ROOT: Final = Path(__file__).parent.parent
+WEIGHTS: Final = ROOT / "src/dynaroute_mcp/classifier/weights.bin"
+MANIFEST: Final = Path(__file__).parent / "manifest.json"
+OPINIONS: Final = Path(__file__).parent / "teacher.npz"
+SEEDS: Final = (0, 1, 2)
+RECIPE: Final = student.Recipe(hidden=4, epochs=4, keep=0.6)
+_SMOOTH: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Opinions:
+    """What the teacher thinks: a row of probabilities for the hash of each prompt."""
+
+    place: dict[str, int]
+    probabilities: np.ndarray
+    words: list[str]
+
+    def of(self, prompts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities of the prompts, and 1 where the teacher saw the prompt, else 0."""
+        places = [self.place.get(data.digest(prompt), -1) for prompt in prompts]
+        return self.probabilities[places], np.array([place >= 0 for place in places], float)
+
+
+def opinions() -> Opinions:
+    """Read the teacher's file."""
+    packed = np.load(OPINIONS)
+    logits = packed["logits"].astype(np.float32) / 8
+    both = np.concatenate([softmax(logits[:, :31]), softmax(logits[:, 31:])], 1)
+    return Opinions(
+        {key.decode(): at for at, key in enumerate(packed["digests"])}, both, packed["words"].tolist()
+    )
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def hard_targets(rows: list[data.Row]) -> np.ndarray:
+    """What people said, softened: a second choice gets a fifth, neighbouring levels a little."""
+    targets = np.zeros((len(rows), student.OUTPUTS))
+    targets[:, :31] = _SMOOTH / 31
+    for target, row in zip(targets, rows, strict=True):
+        target[row.category] += 0.95 if row.second is None else 0.75
+        if row.second is not None:
+            target[row.second] += 0.2
+        if row.graded:
+            near = np.array([{0: 0.88, 1: 0.06}.get(abs(level - row.level), 0.0) for level in range(5)])
+            target[31:] = near / near.sum()
+    return targets
+
+
+def lesson(
+    rows: list[data.Row], pool: list[str], taught: Opinions | None
+) -> tuple[student.Lesson, np.ndarray]:
+    """What the student learns, and the row of each slot that it may use."""
+    prompts = [row.prompt for row in rows] + pool
+    words = taught.words if taught else []
+    seen = student.slots(prompts) + [student.lone(word) for word in words]
+    index = student.choose(seen, student.MAX_ROWS, 3)
+    count = len(seen)
+    soft, known = taught.of(prompts + words) if taught else (np.zeros((count, 36)), np.zeros(count))
+    hard, shift, weight = np.zeros((count, 36)), np.zeros((count, 36)), np.zeros((count, 2))
+    hard[: len(rows)] = hard_targets(rows)
+    shift[: len(rows)] = np.concatenate(offsets(rows), 1)
+    shares = {"corpus": (1.0, 0.5), "exams": (0.5, 0.25)}
+    weight[: len(rows)] = [shares.get(row.source, (1.5, 1.0)) for row in rows]
+    weight[len(rows) :, 0] = 1.0
+    weight[len(prompts) :, 0] = 0.25
+    weight[:, 0] *= known
+    soft = soft.copy()
+    soft[len(prompts) :, 31:] = 0.0
+    return student.Lesson(student.matrix(seen, index), soft, hard, shift, weight), index
+
+
+def train(work: student.Lesson, index: np.ndarray) -> student.Student:
+    """The mean of several students, which is again one student."""
+    rows = int(index.max())
+    return student.merge([student.fit(work, RECIPE, rows, seed) for seed in SEEDS])
+
+
+def calibrate(logits: np.ndarray, rows: list[data.Row]) -> tuple[tuple[float, float], list[float]]:
+    """Temperatures of both heads and a shift of the levels, by likelihood on rows that were not fitted on."""
+    right = np.array([row.category for row in rows])
+    graded = np.array([row.graded for row in rows])
+    level = np.array([row.level for row in rows])[graded]
+
+    def loss(params: np.ndarray) -> float:
+        temperatures, shift = np.exp(params[:2]), np.array([*params[2:], 0.0])
+        c = softmax(logits[:, :31] / temperatures[0])[np.arange(len(rows)), right]
+        grades = softmax((logits[graded, 31:] + shift) / temperatures[1])[np.arange(len(level)), level]
+        return -float(np.log(c).mean() + np.log(grades).mean()) + 0.01 * float((shift**2).sum())
+
+    found = minimize(loss, np.zeros(6), method="Nelder-Mead", options={"maxiter": 4000}).x
+    first, second = np.exp(found[:2])
+    return (float(first), float(second)), [*map(float, found[2:]), 0.0]
+
+
+def measure(weights: Weights, rows: list[data.Row]) -> tuple[list[Guess], list[Label]]:
+    """Answers of the shipped code, and the labels."""
+    classifier = LocalClassifier(weights)
+    labels = [Label(data.CATEGORIES[row.category].value, row.level + 1, row.accepted) for row in rows]
+    return [guess(classifier.classify(row.prompt)) for row in rows], labels
+
+
+def alone(gold: list[data.Row]) -> dict[str, object]:
+    """Figures of a fit on the corpus only: no public prompt, no teacher."""
+    work, index = lesson(data.corpus(), [], None)
+    model = train(work, index)
+    return dict(figures(*measure(quantize(model, index, (1.0, 1.0), [0.0] * 5), gold)))
+
+
+def fold(folder: Path, taught: Opinions) -> tuple[tuple[float, float], list[float], list[data.Row], Weights]:
+    """Fit without every second prompt of the sources that we do not fit labels of; calibrate on those."""
+    public = data.public(folder)
+    kept = [row for row in public if row.source not in data.FITTED][::2]
+    hidden = {data.digest(row.prompt) for row in kept}
+    pool = [prompt for prompt in data.pool(folder) if data.digest(prompt) not in hidden]
+    work, index = lesson(fitted(folder), pool, taught)
+    model = train(work, index)
+    logits = student.logits(model, student.matrix(student.slots([row.prompt for row in kept]), index))
+    temperatures, shift = calibrate(logits, kept)
+    return temperatures, shift, kept, quantize(model, index, temperatures, shift)
+
+
+def fitted(folder: Path) -> list[data.Row]:
+    """Every row whose label is fitted on."""
+    public = [row for row in data.public(folder) if row.source in data.FITTED]
+    return data.corpus() + public + data.exams(folder)
+
+
+def everything(
+    folder: Path, taught: Opinions, calibration: tuple[tuple[float, float], list[float]]
+) -> Weights:
+    """The weights that ship."""
+    others = [row.prompt for row in data.public(folder) if row.source not in data.FITTED]
+    work, index = lesson(fitted(folder), data.pool(folder) + others, taught)
+    return quantize(train(work, index), index, *calibration)
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--public", type=Path, help="folder with the public prompts; writes the files")
+    parser.add_argument(
+        "--gold", type=Path, help="labelled file to measure on; default: gold_dev.jsonl there"
+    )
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    gold_path = options.gold or (options.public / "gold_dev.jsonl" if options.public else None)
+    gold = data.labelled(gold_path) if gold_path else data.held_out()
+    result: dict[str, object] = {"corpus only": alone(gold)}
+    print("corpus only:", result["corpus only"], flush=True)
+    if options.public is None:
+        return
+    taught = opinions()
+    temperatures, shift, kept, folded = fold(options.public, taught)
+    weights = everything(options.public, taught, (temperatures, shift))
+    parts = {
+        "gold": (gold, measure(weights, gold)),
+        "fold": (kept, measure(folded, kept)),
+        "own": (data.held_out(), measure(weights, data.held_out())),
+    }
+    for name, (_, answers) in parts.items():
+        result[name] = figures(*answers)
+        print(f"{name}:", result[name], flush=True)
+    content = dump(weights)
+    WEIGHTS.write_bytes(content)
+    inputs = {path.name: sha256(path.read_bytes()) for path in (OPINIONS, data.LABELS)}
+    inputs["corpus"] = sha256(b"".join(path.read_bytes() for path in sorted(data.CORPUS.glob("*.jsonl"))))
+    manifest = {"weights": sha256(content), "inputs": inputs, "figures": result}
+    MANIFEST.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+    card.write(result, parts, weights.head)
+
+
+if __name__ == "__main__":
+    main()
