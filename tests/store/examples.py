@@ -1,12 +1,19 @@
 """Example rows of the store's tests, with the fields that a test cares about as arguments."""
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
 
-from dynaroute_mcp.store.base import Hold, KeyRow, Metric
+from dynaroute_mcp.store.base import CallFilter, CounterRow, Hold, KeyRow, Metric, Store
 from dynaroute_mcp.taxonomy import Category, Level, Strategy
 from dynaroute_mcp.types import Attempt, Caller, CallStatus, Cost, Intent, Outcome, Usage
+
+OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
+"""Opens the database of a test, each time anew, as another process would."""
+
+EVERYTHING = CallFilter()
 
 NOW = datetime(2026, 11, 22, 1, 14, 30, 250_001, tzinfo=UTC)
 
@@ -108,3 +115,8 @@ def hold(
         name=name,
         resets_at=resets_at,
     )
+
+
+def counter(used: int, reserved: int, **of: str) -> CounterRow:
+    like = hold(**of)  # type: ignore[arg-type]  # names of text fields only
+    return CounterRow(scope=like.scope, metric=like.metric, window=like.window, used=used, reserved=reserved)

@@ -57,11 +57,12 @@ async def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path) ->
     assert foreign.read_text() == "mine"
 
 
-async def test_a_link_beside_the_database_is_refused_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["-wal", "-shm", "-lock", "-turn"])
+async def test_a_link_beside_the_database_is_refused_too(tmp_path: Path, ending: str) -> None:
     foreign = tmp_path / "foreign"
     folder = tmp_path / "data"
     folder.mkdir()
-    (folder / "dynaroute.db-wal").symlink_to(foreign)
+    (folder / f"dynaroute.db{ending}").symlink_to(foreign)
     async with open_store(folder / "dynaroute.db") as store:
         with pytest.raises(StoreUnavailable, match="outside its folder"):
             await store.begin(intent(), [])

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from tests.store.conformance import *  # noqa: F403  # every test of the suite
-from tests.store.conformance import OpenStore
+from tests.store.conformance_reading import *  # noqa: F403
+from tests.store.examples import OpenStore
 
 from dynaroute_mcp.store.base import Store
 from dynaroute_mcp.store.sqlite import SqliteStore

@@ -44,6 +44,8 @@ class Checkpointer:
 def checkpoint(connection: sqlite3.Connection) -> bool:
     """Move the whole log into the database, and tell whether nobody was in the way. Needs the lock."""
     connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
-    busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
+    try:
+        busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
     return not busy

@@ -29,8 +29,8 @@ def prepare(path: Path) -> None:
         OSError: the folder or the file can't be made.
     """
     path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-    for companion in (path, wal_path(path), Path(f"{path}-shm")):
-        _refuse_foreign_link(companion)
+    for ending in ("", "-wal", "-shm", "-lock", "-turn"):
+        _refuse_foreign_link(Path(f"{path}{ending}"))
     if path.is_dir():
         raise StoreUnavailable(f"database {path} is a directory; set DYNAROUTE_DATABASE to a file's path")
     try:
