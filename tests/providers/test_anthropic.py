@@ -548,3 +548,31 @@ async def test_a_tool_keeps_its_strictness() -> None:
             "strict": True,
         }
     ]
+
+
+@pytest.mark.parametrize(
+    ("stop_reason", "last", "passes"),
+    [
+        ("end_turn", say("user", "Hello"), False),
+        ("end_turn", say("tool", ToolResult(call_id="c")), True),
+        ("refusal", say("user", "Hello"), True),
+        ("max_tokens", say("user", "Hello"), True),
+    ],
+)
+async def test_an_empty_answer_passes_only_where_it_may_be_meant(
+    stop_reason: str, last: Message, passes: bool
+) -> None:
+    one = call("anthropic", ask(last))
+    whole = answers({**OK, "content": [], "stop_reason": stop_reason})
+    pieces = streams(
+        sse({"type": "message_delta", "delta": {"stop_reason": stop_reason}}, {"type": "message_stop"})
+    )
+
+    if passes:
+        assert (await complete(whole, one)).message.parts == ()
+        assert len(await collect(pieces, one)) == 1
+    else:
+        with pytest.raises(ProviderGarbled, match="empty"):
+            await complete(whole, one)
+        with pytest.raises(ProviderGarbled, match="empty"):
+            await collect(pieces, one)

@@ -11,6 +11,7 @@ from dynaroute_mcp.errors import (
     ProviderContentBlocked,
     ProviderContextOverflow,
     ProviderError,
+    ProviderGarbled,
     ProviderKeyRejected,
     ProviderModelMissing,
     ProviderQuotaExhausted,
@@ -201,3 +202,12 @@ def test_an_error_inside_a_success_gets_the_class_of_its_type(
 def test_any_error_body_becomes_one_of_our_errors(status: int, document: object) -> None:
     assert isinstance(fail(status, document), ProviderError)
     assert isinstance(failure.in_band(call(), document), ProviderError)
+
+
+def test_arguments_nested_too_deeply_to_be_written_are_garbled() -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+
+    with pytest.raises(ProviderGarbled):
+        failure.json_text(call(), deep)

@@ -492,3 +492,22 @@ async def test_a_lone_surrogate_in_an_answer_is_made_harmless() -> None:
     reply = {"choices": [{"message": {"content": "a\ud800\0b"}, "finish_reason": "stop"}]}
 
     assert (await complete(answers(reply), call("openai"))).message.text == "a?\0b"
+
+
+async def test_parts_that_have_no_place_in_a_users_message_are_not_put_there() -> None:
+    provider = answers(OK)
+    odd = ToolCall(id="a", name="f", arguments="{}")
+
+    await complete(
+        provider, call("openai", ask(say("user", "See", odd, Image(url="https://example.com/a.png"))))
+    )
+
+    assert provider.sent[0].body["messages"] == [
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "See"},
+                {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+            ],
+        }
+    ]

@@ -138,6 +138,11 @@ def test_a_models_flags_drop_what_its_dialect_knows(flags: dict[str, object], na
         (EXAMPLES["prefill"], {"constraints": Constraints(prefill=False)}, "messages"),
         (EXAMPLES["response_format"], {"capabilities": ALL - {"json_schema", "json_mode"}}, "JSON schema"),
         (ask(say("user", Document(media_type="text/plain", data="%%%"))), {}, "base64"),
+        (
+            ask(say("user", Document(media_type="application/pdf", url="https://example.com/a"))),
+            {},
+            "addresses",
+        ),
     ],
 )
 def test_what_can_neither_be_sent_nor_left_out_is_refused(

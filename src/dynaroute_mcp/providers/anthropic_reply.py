@@ -20,6 +20,7 @@ from dynaroute_mcp.types import (
     TextDelta,
     ToolCall,
     ToolCallDelta,
+    ToolResult,
 )
 
 ANSWER_TOOL = "json_answer"
@@ -38,6 +39,8 @@ def read_reply(call: Call, reply: object) -> tuple[tuple[Part, ...], Ending]:
     parsed = _parse(call, reply)
     if parsed.content is None or not parsed.stop_reason:
         raise failure.garbled(call, "it holds no content or no stop reason")
+    if not parsed.content:
+        _check_silence(call, parsed.stop_reason)
     parts = tuple(
         part for position, block in enumerate(parsed.content) for part in _parts(call, block, position)
     )
@@ -135,6 +138,17 @@ def _finish(reason: str, *, calls_tools: bool) -> FinishReason:
     return "stop" if finish == "tool_calls" and not calls_tools else finish
 
 
+def _check_silence(call: Call, stop_reason: str) -> None:
+    """Let an empty answer pass only where it may be meant: after a tool's result, or when it was cut or refused.
+
+    Raises:
+        ProviderGarbled: there was something to answer.
+    """
+    last = call.request.messages[-1].parts if call.request.messages else ()
+    if _FINISH_REASONS.get(stop_reason) == "stop" and not any(isinstance(part, ToolResult) for part in last):
+        raise failure.garbled(call, "it is empty")
+
+
 def _parts(call: Call, block: _Block, position: int) -> Iterator[Part]:
     provider = call.endpoint.provider.id
     if block.type == "text" and block.text:
@@ -197,6 +211,7 @@ class MessagesReader:
         self._tools: dict[int, int] = {}
         self._answers: set[int] = set()
         self._unfilled: dict[int, object] = {}
+        self._is_silent = True
         self.ended = False
 
     @property
@@ -214,6 +229,7 @@ class MessagesReader:
             raise failure.in_band(self._call, document)
         if event.message is not None:
             self._begin(event.message)
+        self._is_silent = self._is_silent and not (event.type or "").startswith("content_block")
         if event.type == "content_block_start" and event.content_block is not None:
             yield from self._block_starts(event.index, event.content_block)
         elif event.type == "content_block_delta" and event.delta is not None:
@@ -229,6 +245,8 @@ class MessagesReader:
         """Tell how the stream ended; see `StreamReader`."""
         if self._stop_reason is None:
             raise failure.garbled(self._call, "its stream ended without a stop reason")
+        if self._is_silent:
+            _check_silence(self._call, self._stop_reason)
         return Ending(
             finish_reason=_finish(self._stop_reason, calls_tools=bool(self._tools)),
             reported=_reported(self._first_usage, self._last_usage),

@@ -297,6 +297,8 @@ class _Fitting:
             return Text(text=self._decoded(part.data))
         if "pdf" not in self.model.capabilities:
             raise failure.refused(self.call, "documents: the model reads none; choose one with pdf")
+        if self.wording == "openai" and part.url is not None:
+            raise failure.refused(self.call, "documents: this API takes no addresses; send the content")
         return part
 
     def _decoded(self, data: str) -> str:
