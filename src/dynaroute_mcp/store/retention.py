@@ -28,7 +28,7 @@ GRACE: Final = timedelta(minutes=10)
 """How long after its deadline a call counts as dead."""
 
 _FIRST_SLICE = 100
-_LARGEST_SLICE = 5_000
+_LARGEST_SLICE = 2_000
 
 _GROUP = "day, owner, key_id, sandbox, model_id, category"
 _SLICE = """
