@@ -150,7 +150,7 @@ def test_peak_hours_cost_double_on_working_days(at: datetime, peak: bool) -> Non
 
 def test_a_batch_costs_its_share_and_is_unknown_where_none_is_offered() -> None:
     assert total(LUNA, tokens(100_000, 100_000), processing="batch") == Decimal("0.03")
-    assert total("xai/grok-4.3", tokens(1_000_000), processing="batch") == Decimal(1)
+    assert total("xai/grok-4.3", tokens(100_000), processing="batch") == Decimal("0.1")
     assert price(CATALOG, "deepseek/deepseek-flash", NOW, tokens(1), processing="batch") is None
 
 

@@ -5,7 +5,7 @@ that people use for a model resolves here. It knows no keys, no health and no cl
 """
 
 from dynaroute_mcp.catalog.catalog import Catalog
-from dynaroute_mcp.catalog.load import load_catalog
+from dynaroute_mcp.catalog.load import load_catalog, load_overrides
 from dynaroute_mcp.catalog.schema import (
     Baseline,
     Calendar,
@@ -14,9 +14,11 @@ from dynaroute_mcp.catalog.schema import (
     Dialect,
     Ladder,
     Model,
+    Override,
     Plan,
     Price,
     Provider,
+    RateTable,
     Rating,
     Row,
     Skill,
@@ -34,9 +36,11 @@ __all__ = [
     "Dialect",
     "Ladder",
     "Model",
+    "Override",
     "Plan",
     "Price",
     "Provider",
+    "RateTable",
     "Rating",
     "Row",
     "Skill",
@@ -44,4 +48,5 @@ __all__ = [
     "Tier",
     "UsdPerMtok",
     "load_catalog",
+    "load_overrides",
 ]

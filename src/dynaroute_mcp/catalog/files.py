@@ -1,7 +1,7 @@
 """The catalog's files on disk: what each holds, and how a user's overlay is laid over them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -17,6 +17,7 @@ from dynaroute_mcp.catalog.schema import (
     Model,
     Name,
     Note,
+    Override,
     Plan,
     Price,
     Provider,
@@ -106,6 +107,12 @@ class LadderFile(Row):
     ladder: Ladder
 
 
+class OverridesFile(Row):
+    """Differences from other price lists that are known and right."""
+
+    overrides: tuple[Override, ...]
+
+
 FILES: Final[Mapping[str, type[Row]]] = {
     "providers.yaml": ProvidersFile,
     "models.yaml": ModelsFile,
@@ -121,9 +128,23 @@ FileT = TypeVar("FileT", bound=Row)
 
 def json_schemas() -> dict[str, dict[str, object]]:
     """JSON Schemas of the files for editors, by the name under `catalog/schema/`."""
+    kinds: dict[str, type[Row]] = {**FILES, "overrides.yaml": OverridesFile}
     return {
-        f"{name.removesuffix('.yaml')}.schema.json": kind.model_json_schema() for name, kind in FILES.items()
+        f"{name.removesuffix('.yaml')}.schema.json": kind.model_json_schema() for name, kind in kinds.items()
     }
+
+
+def parse_overrides(path: Path) -> tuple[Override, ...]:
+    """Read the overrides of the price check; they are no part of the catalog's digest.
+
+    Raises:
+        ConfigurationInvalid: names file, row and field of the first fault.
+    """
+    data, _ = read_yaml(path)
+    try:
+        return OverridesFile.model_validate(data).overrides
+    except ValidationError as error:
+        raise explain(error, data, path.name) from error
 
 
 class Files:
@@ -154,7 +175,7 @@ class Files:
         try:
             return kind.model_validate(self._data[name])
         except ValidationError as error:
-            raise self._explain(error, name) from error
+            raise explain(error, self._data[name], name, self._overlay, self._touched) from error
 
     def _merge(self, section: str, value: Plain) -> None:
         owner = next((data for data in self._data.values() if section in data and section in _MERGED), None)
@@ -190,21 +211,24 @@ class Files:
             else:
                 known.update(row)
 
-    def _explain(self, error: ValidationError, file: str) -> ConfigurationInvalid:
-        """Put the first fault into words; a misspelt field before the one that it leaves missing."""
-        faults = error.errors(include_url=False)
-        fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
-        path: list[str] = []
-        place: object = self._data[file]
-        for step in fault["loc"]:
-            place = _step(place, step)
-            label = _label(place) if isinstance(step, int) else None
-            path.append(f"[{label or step}]" if isinstance(step, int) else f".{step}")
-            if label in self._touched:
-                file = self._overlay
-        given = fault["input"] if isinstance(fault["input"], str) else type(fault["input"]).__name__
-        where = "".join(path).lstrip(".")
-        return ConfigurationInvalid(f"{file}: {where}: {fault['msg']} (got {given[:_MAX_SHOWN]!r})")
+
+def explain(
+    error: ValidationError, data: Plain, file: str, overlay: str = "", touched: Set[str] = frozenset()
+) -> ConfigurationInvalid:
+    """Name file, row and field of the first fault; a misspelt field before the one that it leaves missing."""
+    faults = error.errors(include_url=False)
+    fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
+    path: list[str] = []
+    place: object = data
+    for step in fault["loc"]:
+        place = _step(place, step)
+        label = _label(place) if isinstance(step, int) else None
+        path.append(f"[{label or step}]" if isinstance(step, int) else f".{step}")
+        if label in touched:
+            file = overlay
+    given = fault["input"] if isinstance(fault["input"], str) else type(fault["input"]).__name__
+    where = "".join(path).lstrip(".")
+    return ConfigurationInvalid(f"{file}: {where}: {fault['msg']} (got {given[:_MAX_SHOWN]!r})")
 
 
 _MERGED: Final = frozenset({"providers", "profiles", "models", "calendars", "prices", "baselines", "plans"})

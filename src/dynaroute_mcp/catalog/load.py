@@ -16,8 +16,9 @@ from dynaroute_mcp.catalog.files import (
     ProvidersFile,
     RatingsFile,
     SkillsFile,
+    parse_overrides,
 )
-from dynaroute_mcp.catalog.schema import Model, Price, Rating, Skill
+from dynaroute_mcp.catalog.schema import Model, Override, Price, Rating, Skill
 from dynaroute_mcp.errors import ConfigurationInvalid
 from dynaroute_mcp.taxonomy import Category, Level, Strategy
 
@@ -38,10 +39,7 @@ def load_catalog(folder: Path | None = None, overlay: Path | None = None) -> Cat
     Raises:
         ConfigurationInvalid: a file is missing or wrong; the message names file, row and field.
     """
-    home = folder or (_PACKAGED if _PACKAGED.is_dir() else _CHECKED_OUT)
-    if not home.is_dir():
-        raise ConfigurationInvalid(f"catalog folder {str(home)!r} does not exist; set it or leave it out")
-    files = Files(home, overlay)
+    files = Files(_home(folder), overlay)
     providers = _unique(files.parse(ProvidersFile).providers, "providers.yaml")
     models = files.parse(ModelsFile)
     prices = files.parse(PricesFile)
@@ -62,6 +60,22 @@ def load_catalog(folder: Path | None = None, overlay: Path | None = None) -> Cat
     )
     _cross_check(catalog)
     return catalog
+
+
+def load_overrides(folder: Path | None = None) -> tuple[Override, ...]:
+    """Read which differences from other price lists are known and right; only a check needs them.
+
+    Raises:
+        ConfigurationInvalid: the file is missing or wrong.
+    """
+    return parse_overrides(_home(folder) / "overrides.yaml")
+
+
+def _home(folder: Path | None) -> Path:
+    home = folder or (_PACKAGED if _PACKAGED.is_dir() else _CHECKED_OUT)
+    if not home.is_dir():
+        raise ConfigurationInvalid(f"catalog folder {str(home)!r} does not exist; set it or leave it out")
+    return home
 
 
 class _Identified(Protocol):
@@ -165,9 +179,10 @@ def _check_prices(rows: Sequence[Price], catalog: Catalog) -> None:
         if earlier.valid_from == later.valid_from:
             raise ConfigurationInvalid(f"prices.yaml: [{later.model}]: two rows from {later.valid_from}")
     for row in rows:
-        bounds = [tier.above_tokens for tier in row.tiers]
-        if bounds != sorted(set(bounds)):
-            raise ConfigurationInvalid(f"prices.yaml: [{row.model}].tiers: must rise by above_tokens")
+        for table in (row, row.batch):
+            bounds = [tier.above_tokens for tier in table.tiers] if table else []
+            if bounds != sorted(set(bounds)):
+                raise ConfigurationInvalid(f"prices.yaml: [{row.model}].tiers: must rise by above_tokens")
         if row.calendar is not None:
             _known("prices.yaml", (row.calendar,), catalog.calendars, "calendar")
 

@@ -167,6 +167,19 @@ class Tier(Row):
     usd_per_mtok: UsdPerMtok
 
 
+class RateTable(Row):
+    """Rates, and those for longer prompts."""
+
+    usd_per_mtok: UsdPerMtok
+    tiers: tuple[Tier, ...] = ()
+    """By rising `above_tokens`; the last one that the prompt passes counts."""
+
+    def at_size(self, input_tokens: int) -> UsdPerMtok:
+        """Rates that hold for all tokens of a request with a prompt of this size."""
+        passed = [tier.usd_per_mtok for tier in self.tiers if input_tokens > tier.above_tokens]
+        return passed[-1] if passed else self.usd_per_mtok
+
+
 class Calendar(Row):
     """Hours of the week in which a provider charges a multiple of its rates."""
 
@@ -179,20 +192,28 @@ class Calendar(Row):
     source: Note
 
 
-class Price(Row):
+class Price(RateTable):
     """What a model costs from a day on, until a later row of the same model."""
 
     model: Name
     valid_from: Annotated[date, Field(alias="from")]
     """First day (UTC) on which these rates are known to hold."""
-    usd_per_mtok: UsdPerMtok
-    tiers: tuple[Tier, ...] = ()
-    """By rising `above_tokens`; the last one that the prompt passes counts."""
     calendar: Name | None = None
-    batch_multiplier: Annotated[Decimal, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
-    """Share of the rates that a batch call costs; `None` when the provider offers none or it is unknown."""
+    batch: RateTable | None = None
+    """Rates of a batch call; `None` when the provider offers none or they are unknown."""
     source: Note
     checked: date
+
+
+class Override(Row):
+    """A price that is right although another list has a different one."""
+
+    model: Name
+    what: Name | None = None
+    """The price as the check calls it, such as `cache read, batch`; `None` forgives all of the model's."""
+    reason: Note
+    expires: date
+    """From this day on the difference counts again."""
 
 
 class Baseline(Row):

@@ -1,16 +1,12 @@
-"""Tokens to dollars, and dollars to savings. Pure, exact, `Decimal` only; rounding is the store's business.
+"""What tokens cost, by the row in force at an instant."""
 
-A price is a function of model, instant, prompt size and processing. Unknown is `None` and never 0: only a model
-that says it is free costs nothing.
-"""
-
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, Literal
 
 from dynaroute_mcp.catalog import Calendar, Catalog, Price, UsdPerMtok
-from dynaroute_mcp.types import Cost, Saving, Usage
+from dynaroute_mcp.types import Cost, Usage
 
 Processing = Literal["standard", "batch"]
 
@@ -18,7 +14,6 @@ ZERO: Final = Decimal(0)
 NOTHING: Final = Cost(input_usd=ZERO, output_usd=ZERO, basis="nothing was used")
 """What a call costs that no provider answered."""
 
-_GPT41: Final = "gpt-4.1"
 _PER_MILLION: Final = -6
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -61,7 +56,7 @@ def price(
     rates = current_rates(catalog, model_id, at, input_tokens=usage.input_tokens, processing=processing)
     if rates is None:
         return None
-    return _cost(rates, usage, _basis(catalog, model_id, at))
+    return cost_at(rates, usage, _basis(catalog, model_id, at))
 
 
 def quote(
@@ -111,72 +106,14 @@ def current_rates(
     row = catalog.find_price(model_id, at)
     if row is None:
         return None
-    factor = _time_factor(catalog, row, at)
-    if processing == "batch":
-        if row.batch_multiplier is None:
-            return None
-        factor *= row.batch_multiplier
-    return _resolved(_tier(row, input_tokens)).scaled(factor)
-
-
-def saving(
-    catalog: Catalog, baseline: str, usage: Usage, total_usd: Decimal, at: datetime, *, warm_tokens: int = 0
-) -> Saving | None:
-    """Compare what was paid with the same tokens on a baseline; negative when the call was dearer.
-
-    Args:
-        catalog: holds the baselines and the prices.
-        baseline: a frozen baseline, or any model, which is then taken at its price of the day.
-        usage: what was used. Cached tokens count as cached on the baseline too.
-        total_usd: what was paid.
-        at: the instant of the call.
-        warm_tokens: prompt tokens that the baseline would have had in its cache because the conversation would
-            never have left it: moving a conversation is charged to us, not to the baseline.
-
-    Returns:
-        `None` when the baseline is unknown or has no price.
-    """
-    baseline_usd = _baseline_usd(catalog, baseline, _with_warm_cache(usage, warm_tokens), at)
-    if baseline_usd is None:
+    table = row.batch if processing == "batch" else row
+    if table is None:
         return None
-    return Saving(
-        baseline=baseline,
-        baseline_usd=baseline_usd,
-        saved_usd=baseline_usd - total_usd,
-        saved_pct=saving_pct(baseline_usd, total_usd),
-    )
+    return resolved(table.at_size(input_tokens)).scaled(_time_factor(catalog, row, at))
 
 
-def gpt41_saving(catalog: Catalog, cost: Cost, usage: Usage) -> Saving | None:
-    """Compare a cost with the frozen price of GPT-4.1, whatever the day."""
-    return saving(catalog, _GPT41, usage, cost.total_usd, datetime.min.replace(tzinfo=UTC))
-
-
-def saving_pct(baseline_usd: Decimal, total_usd: Decimal) -> Decimal:
-    """Saved share of the baseline in percent, unrounded and signed; 0 when the baseline costs nothing."""
-    return (baseline_usd - total_usd) * 100 / baseline_usd if baseline_usd else ZERO
-
-
-def _baseline_usd(catalog: Catalog, name: str, usage: Usage, at: datetime) -> Decimal | None:
-    frozen = catalog.find_baseline(name)
-    if frozen is not None:
-        return _cost(_resolved(frozen.usd_per_mtok), usage, frozen.id).total_usd
-    model = catalog.find_model(name)
-    cost = price(catalog, model.id, at, usage) if model else None
-    return cost.total_usd if cost else None
-
-
-def _with_warm_cache(usage: Usage, warm_tokens: int) -> Usage:
-    """The same usage with at least `warm_tokens` of its prompt read from the cache, as far as it has so many."""
-    moved_uncached = min(max(warm_tokens - usage.cache_read_tokens, 0), usage.uncached_input_tokens)
-    return replace(
-        usage,
-        uncached_input_tokens=usage.uncached_input_tokens - moved_uncached,
-        cache_read_tokens=usage.cache_read_tokens + moved_uncached,
-    )
-
-
-def _cost(rates: Rates, usage: Usage, basis: str) -> Cost:
+def cost_at(rates: Rates, usage: Usage, basis: str) -> Cost:
+    """Apply rates to the disjoint buckets of a usage."""
     input_usd = (
         _usd(usage.uncached_input_tokens, rates.input_usd_per_mtok)
         + _usd(usage.cache_read_tokens, rates.cache_read_usd_per_mtok)
@@ -197,13 +134,7 @@ def _basis(catalog: Catalog, model_id: str, at: datetime) -> str:
     return f"{model_id}@{row.valid_from if row else 'free'}#{catalog.digest}"
 
 
-def _tier(row: Price, input_tokens: int) -> UsdPerMtok:
-    """Rates of the last tier whose bound the whole prompt passes: they hold for all of its tokens."""
-    passed = [tier.usd_per_mtok for tier in row.tiers if input_tokens > tier.above_tokens]
-    return passed[-1] if passed else row.usd_per_mtok
-
-
-def _resolved(rates: UsdPerMtok) -> Rates:
+def resolved(rates: UsdPerMtok) -> Rates:
     """Give every bucket a rate: a read without a discount and a write without a surcharge are plain input."""
     write_5m = rates.input if rates.cache_write_5m is None else rates.cache_write_5m
     return Rates(
