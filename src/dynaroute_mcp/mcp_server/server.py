@@ -21,7 +21,7 @@ from dynaroute_mcp.mcp_server.access import remember_visitor
 from dynaroute_mcp.mcp_server.opening import LazyCore, with_key
 from dynaroute_mcp.mcp_server.resources import Resources, cheapest_model, explain_bill
 from dynaroute_mcp.mcp_server.schema import explain, strict_tool
-from dynaroute_mcp.mcp_server.tools import Tools
+from dynaroute_mcp.mcp_server.tools import DEADLINE_S, Tools
 
 __all__ = ["DynaRouteMCPServer", "Server", "build"]
 
@@ -80,11 +80,12 @@ class Server(MCPServer[None]):
         return explain(tool, cause) if isinstance(cause, ValidationError) else str(cause or error)
 
 
-def build(core: LazyCore | None = None) -> Server:
+def build(core: LazyCore | None = None, *, deadline_s: float = DEADLINE_S) -> Server:
     """Make a server.
 
     Args:
         core: shared with other servers of this process; by default one of its own, with the settings of this process.
+        deadline_s: how long an answer may take.
     """
     core = core or LazyCore()
 
@@ -103,7 +104,7 @@ def build(core: LazyCore | None = None) -> Server:
         log_level="WARNING",
         cache_hints={"tools/list": CacheHint(ttl_ms=300_000, scope="public")},
         middleware=[remember_visitor, warm_up],
-        tools=list(_tools(Tools(core))),
+        tools=list(_tools(Tools(core, deadline_s))),
     )
     server.core = core
     _add_resources(server, Resources(core))

@@ -12,20 +12,18 @@ Tell = Callable[[float, float | None, str | None], Awaitable[None]]
 """Progress, total and message, as MCP has them."""
 
 TELL_EVERY_S = 5.0
+"""Seconds between two signs of life."""
 
 
 async def while_telling(
     work: Callable[[Callable[[str], Awaitable[None]]], Awaitable[T]],
     tell: Tell,
-    *,
-    every_s: float = TELL_EVERY_S,
 ) -> T:
     """Wait for work; the caller hears what it reports, and a sign of life in between.
 
     Args:
         work: is given what it may report to.
         tell: takes steps that rise, without a total, since nobody knows how long an answer gets.
-        every_s: seconds between two signs of life.
 
     Raises:
         DynarouteError: what the work raised.
@@ -40,8 +38,8 @@ async def while_telling(
     async def beat() -> None:
         waited_s = 0.0
         while True:
-            await anyio.sleep(every_s)
-            waited_s += every_s
+            await anyio.sleep(TELL_EVERY_S)
+            waited_s += TELL_EVERY_S
             await report(f"still at it after {waited_s:g} s")
 
     done: list[T] = []
