@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -190,7 +190,7 @@ def test_an_overlay_adds_a_provider_its_models_and_their_prices(overlay: Overlay
             models:
               - {id: acme/one, provider: acme, wire_id: one, name: Acme One, family: acme,
                  context_tokens: 8000, max_output_tokens: 1000}
-            prices: [{model: acme/one, from: 2026-01-01, usd_per_mtok: {input: 1, output: 2}, checked: 2026-11-22}]
+            prices: [{model: acme/one, from: 2026-01-01, usd_per_mtok: {input: 1, output: 2}}]
             plans: [{id: free, requests_per_minute: 7}]
             """
         ),
@@ -200,6 +200,7 @@ def test_an_overlay_adds_a_provider_its_models_and_their_prices(overlay: Overlay
     assert mine.get_model("Acme One").source == "mine.yaml"
     assert row is not None
     assert row.usd_per_mtok.output == 2
+    assert (row.source, row.checked) == ("mine.yaml", date(2026, 1, 1))
     assert mine.plans["free"].requests_per_minute == 7
     assert mine.plans["free"].requests_per_day == 1_000
 

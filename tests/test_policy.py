@@ -1,7 +1,7 @@
 """The choice, example by example: demand, cost, filters, money, rules, conversations, and the words for it."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Literal
 
@@ -22,7 +22,7 @@ from tests.policy_examples import (
     world,
 )
 
-from dynaroute_mcp.catalog import Calendar, Capability, Constraints
+from dynaroute_mcp.catalog import Capability, Constraints
 from dynaroute_mcp.errors import ContextTooLong, NoCandidate, UnknownName
 from dynaroute_mcp.policy import Expectation, Pin, Situation, choose, levels_served, needs
 from dynaroute_mcp.policy.demand import demanded_level, demanded_quality
@@ -204,12 +204,13 @@ def test_a_prompt_beyond_a_tier_is_pointed_out() -> None:
     assert choose(where).notes == ()
 
 
-def test_peak_hours_are_pointed_out() -> None:
+def test_a_peak_hour_is_pointed_out_and_a_quiet_one_is_not() -> None:
     request = asking(named="deepseek-flash")
-    where = replace(situation(SHIPPED, request=request), usable=frozenset({"deepseek"}))
+    sunday = replace(situation(SHIPPED, request=request), usable=frozenset({"deepseek"}))
+    tuesday = replace(sunday, at=datetime(2026, 11, 24, 2, tzinfo=UTC))
 
-    assert any("peak hours" in note for note in choose(where).notes)
-    assert isinstance(SHIPPED.calendars["deepseek-peak"], Calendar)
+    assert choose(sunday).notes == ()
+    assert choose(tuesday).notes == ("it is a peak hour of deepseek: 2 times its usual price",)
 
 
 def test_a_model_of_unknown_price_is_never_the_cheapest() -> None:

@@ -27,7 +27,7 @@ from dynaroute_mcp.types import Choice, Image, Parameters, ResponseFormat, Routi
 
 CENTS = st.integers(min_value=1, max_value=2_000).map(lambda cents: str(Decimal(cents) / 100))
 
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=25, deadline=None)
 """Each example is a whole world; more of them would take longer than a test may."""
 RARELY = st.integers(0, 9).map(lambda number: number == 9)
 

@@ -191,9 +191,15 @@ class Files:
         else:
             raise ConfigurationInvalid(f"{self._overlay}: {section} must have the form it has in our file")
 
+    def _defaults(self, section: str, row: dict[str, Plain]) -> dict[str, Plain]:
+        """What a user need not write: that the overlay is the source, and that a price was right on its day."""
+        if section == "plans":
+            return {}
+        source: dict[str, Plain] = {"source": self._overlay}
+        return source | {"checked": row.get("from")} if section == "prices" else source
+
     def _merge_rows(self, section: str, ours: list[Plain], theirs: list[Plain]) -> None:
-        source: dict[str, Plain] = {} if section == "plans" else {"source": self._overlay}
-        rows = [source | row for row in theirs if isinstance(row, dict)]
+        rows = [self._defaults(section, row) | row for row in theirs if isinstance(row, dict)]
         if len(rows) < len(theirs):
             raise ConfigurationInvalid(f"{self._overlay}: {section} must be a list of rows")
         key = _KEYS.get(section, "id")

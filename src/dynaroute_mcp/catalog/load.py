@@ -118,7 +118,10 @@ def _constrain(file: ModelsFile) -> list[Model]:
 
 
 def _rate(rows: Iterable[Model], skills: SkillsFile, file: RatingsFile) -> list[Model]:
-    """Give every rated model its qualities; an estimate takes over another model's, and says so."""
+    """Give every rated model its qualities; an estimate takes over another model's, and says so.
+
+    A quality that a row states itself, as a user's overlay may, stays.
+    """
     scores: dict[str, Mapping[Skill, int]] = dict(file.references)
     scores |= {row.model: row.scores for row in file.ratings}
     anchor = scores.get(skills.anchor)
@@ -142,7 +145,7 @@ def _rate(rows: Iterable[Model], skills: SkillsFile, file: RatingsFile) -> list[
             )
             for skill, elo in (scores[row.id] if row.id in source else {}).items()
         }
-        rated.append(row.model_copy(update={"quality": quality}) if quality else row)
+        rated.append(row.model_copy(update={"quality": quality | dict(row.quality)}) if quality else row)
     _known("ratings.yaml", source, {row.id for row in rated}, "model")
     return rated
 

@@ -10,6 +10,7 @@ from dynaroute_mcp.policy.filters import Kind, Objection
 from dynaroute_mcp.policy.rank import Lead, Ranking
 from dynaroute_mcp.policy.situation import Situation
 from dynaroute_mcp.policy.wording import dollars
+from dynaroute_mcp.pricing import time_factor
 from dynaroute_mcp.taxonomy import Level, Strategy
 from dynaroute_mcp.types import Candidate, Loser
 
@@ -127,8 +128,9 @@ def _cliffs(situation: Situation, winner: Candidate) -> list[str]:
         return []
     passed = [tier.above_tokens for tier in row.tiers if situation.input_tokens > tier.above_tokens]
     told = [f"a prompt above {passed[-1]:,} tokens is billed at the long-context rate"] if passed else []
-    if row.calendar is not None:
-        told.append(f"{winner.model_id} costs more at peak hours ({row.calendar})")
+    factor = time_factor(situation.catalog, row, situation.at)
+    if factor != 1:
+        told.append(f"it is a peak hour of {winner.provider}: {factor} times its usual price")
     return told
 
 

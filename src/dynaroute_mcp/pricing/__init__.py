@@ -4,7 +4,16 @@ A price is a function of model, instant, prompt size and processing. Unknown is 
 that says it is free costs nothing.
 """
 
-from dynaroute_mcp.pricing.cost import NOTHING, Processing, Rates, current_rates, maximum_usd, price, quote
+from dynaroute_mcp.pricing.cost import (
+    NOTHING,
+    Processing,
+    Rates,
+    current_rates,
+    maximum_usd,
+    price,
+    quote,
+    time_factor,
+)
 from dynaroute_mcp.pricing.savings import gpt41_saving, saving, saving_pct
 
 __all__ = [
@@ -18,4 +27,5 @@ __all__ = [
     "quote",
     "saving",
     "saving_pct",
+    "time_factor",
 ]

@@ -109,7 +109,7 @@ def current_rates(
     table = row.batch if processing == "batch" else row
     if table is None:
         return None
-    return resolved(table.at_size(input_tokens)).scaled(_time_factor(catalog, row, at))
+    return resolved(table.at_size(input_tokens)).scaled(time_factor(catalog, row, at))
 
 
 def cost_at(rates: Rates, usage: Usage, basis: str) -> Cost:
@@ -146,7 +146,8 @@ def resolved(rates: UsdPerMtok) -> Rates:
     )
 
 
-def _time_factor(catalog: Catalog, row: Price, at: datetime) -> Decimal:
+def time_factor(catalog: Catalog, row: Price, at: datetime) -> Decimal:
+    """What the hour makes of a row's rates: more than 1 at a provider's peak."""
     if row.calendar is None:
         return Decimal(1)
     calendar = catalog.calendars[row.calendar]
