@@ -2,14 +2,19 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+import anyio
 import pytest
-from tests.scripted import ASK
+from tests.scripted import ASK, START
+from tests.store.examples import intent
 
+from dynaroute_mcp import runtime
 from dynaroute_mcp.accounts import LOCAL
 from dynaroute_mcp.errors import AuthenticationFailed, ConfigurationInvalid
-from dynaroute_mcp.runtime import configure_logging, load_settings, open_core
+from dynaroute_mcp.runtime import AMBIENT, configure_logging, load_settings, open_core
 from dynaroute_mcp.settings import Settings
 
 
@@ -58,6 +63,46 @@ def test_settings_come_from_the_environment(tmp_path: Path) -> None:
     settings = load_settings(config, {"DYNAROUTE_DATABASE": database})
 
     assert (str(settings.database), settings.strategy) == (database, "best")
+
+
+async def test_an_error_inside_an_open_core_comes_out_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with open_core(offline(tmp_path)):
+            raise ZeroDivisionError
+
+
+async def test_a_server_looks_after_its_database_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "_HOUSEKEEPING_AFTER_S", 0.0)
+    monkeypatch.setattr(runtime, "_HOUSEKEEPING_EVERY_S", 0.0)
+    long_ago, now = intent(started_at=START - timedelta(hours=2)), START
+    ambient = replace(AMBIENT, clock=lambda: now)
+
+    async with open_core(offline(tmp_path), ambient) as core:
+        await core.store.begin(long_ago, ())
+        with anyio.fail_after(5):
+            while (row := await core.store.find_call(long_ago.request_id)) and row.status != "lost":  # noqa: ASYNC110 -- the work in the background tells nobody
+                await anyio.sleep(0.01)
+
+    assert row is not None
+    assert row.status == "lost"
+
+
+async def test_a_database_that_cannot_be_looked_after_is_said_once_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runtime, "_HOUSEKEEPING_AFTER_S", 0.0)
+    (tmp_path / "x.db").write_text("this is no database, whatever its name says " * 100, encoding="utf-8")
+
+    async with open_core(offline(tmp_path)) as core:
+        with anyio.fail_after(5):
+            while not caplog.records:  # noqa: ASYNC110 -- the work in the background tells nobody
+                await anyio.sleep(0.01)
+        answer = await core.router.complete(ASK, LOCAL)
+
+    assert "could not be looked after" in caplog.text
+    assert not answer.recorded
 
 
 @pytest.fixture

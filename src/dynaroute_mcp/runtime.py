@@ -11,12 +11,14 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 
 from dynaroute_mcp.accounts import LOCAL, Accounts
@@ -25,6 +27,7 @@ from dynaroute_mcp.books import Books
 from dynaroute_mcp.calling import Calling
 from dynaroute_mcp.catalog import Catalog, load_catalog
 from dynaroute_mcp.classifier.model import load_classifier
+from dynaroute_mcp.errors import StoreUnavailable
 from dynaroute_mcp.health import Health
 from dynaroute_mcp.providers.base import Endpoint
 from dynaroute_mcp.providers.discovery import Discovered, discover
@@ -34,7 +37,7 @@ from dynaroute_mcp.reports import Reports
 from dynaroute_mcp.router import Lane, Router
 from dynaroute_mcp.settings import HOME, Settings, read_settings
 from dynaroute_mcp.store.base import Store
-from dynaroute_mcp.store.sqlite import open_store
+from dynaroute_mcp.store.sqlite import SqliteStore, open_store
 from dynaroute_mcp.tokens import estimate_tokens
 from dynaroute_mcp.types import Ambient, Caller
 
@@ -44,6 +47,11 @@ AMBIENT = Ambient(
     uniform=random.SystemRandom().uniform,
     randbelow=secrets.randbelow,
 )
+
+logger = logging.getLogger(__name__)
+
+_HOUSEKEEPING_AFTER_S = 30.0
+_HOUSEKEEPING_EVERY_S = 86_400.0
 
 _SECRET = re.compile(
     r"(?:sk|pk|xai|gsk|key)-[\w-]{8,}|AIza[\w-]{10,}|dr_(?:test_)?[0-9A-Za-z]{20,}"
@@ -91,7 +99,11 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
     overlay = settings.catalog_overlay or _if_file(HOME / "catalog.yaml")
     catalog = await anyio.to_thread.run_sync(load_catalog, None, overlay)
     classifier = await anyio.to_thread.run_sync(load_classifier)
-    async with open_store(settings.database) as store, Wire.open(now=ambient.clock) as wire:
+    async with (
+        open_store(settings.database) as store,
+        Wire.open(now=ambient.clock) as wire,
+        _beside(partial(_keep_house, store, settings.retention_days, ambient)),
+    ):
 
         async def look_around() -> Sequence[Discovered]:
             return await discover(wire)
@@ -131,6 +143,36 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
             settings=settings,
             store=store,
         )
+
+
+@asynccontextmanager
+async def _beside(work: Callable[[], Coroutine[object, object, None]]) -> AsyncIterator[None]:
+    """Run work as long as the context lasts; an error of the context's own body comes out unwrapped."""
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(work)
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 -- raised again below, where no task group wraps it
+            failure = error
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _keep_house(store: SqliteStore, retention_days: int | None, ambient: Ambient) -> None:
+    """Once a day: give up dead calls, check the file, fold old calls into sums. Never in a hurry to start."""
+    keep = None if retention_days is None else timedelta(days=retention_days)
+    await anyio.sleep(_HOUSEKEEPING_AFTER_S)
+    while True:
+        try:
+            report = await store.retention.daily(ambient.clock(), keep=keep)
+        except StoreUnavailable as error:
+            logger.warning("the database could not be looked after", extra={"reason": str(error)})
+        else:
+            for problem in report.problems:
+                logger.error("the database is damaged", extra={"problem": problem})
+        await anyio.sleep(_HOUSEKEEPING_EVERY_S)
 
 
 def configure_logging(level: int = logging.WARNING) -> None:

@@ -128,6 +128,8 @@ class Settings(Section):
     breaker: BreakerSettings = BreakerSettings()
     discover_local: bool = True
     """Look for Ollama, llama.cpp, LM Studio and vLLM on loopback."""
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    """Calls older than this are folded into daily sums; `None` keeps each one."""
     variables: Mapping[str, SecretStr] = Field(default={}, exclude=True, repr=False)
     """The providers' own environment variables: names that end in `_API_KEY` or `_BASE_URL`."""
     config_file: Path | None = None
