@@ -211,3 +211,20 @@ def test_arguments_nested_too_deeply_to_be_written_are_garbled() -> None:
 
     with pytest.raises(ProviderGarbled):
         failure.json_text(call(), deep)
+
+
+@pytest.mark.parametrize(
+    ("param", "shown"),
+    [
+        ("messages[0].content", " (invalid_request_error, parameter messages[0].content)"),
+        ("temperature", " (invalid_request_error, parameter temperature)"),
+        (KEY, " (invalid_request_error)"),
+        ("A sentence of theirs", " (invalid_request_error)"),
+        ("a" * 61, " (invalid_request_error)"),
+        (None, " (invalid_request_error)"),
+    ],
+)
+def test_the_parameter_at_fault_is_named(param: object, shown: str) -> None:
+    error = fail(400, {"error": {"type": "invalid_request_error", "param": param}})
+
+    assert str(error).startswith(f"Acme gave status 400{shown} for")

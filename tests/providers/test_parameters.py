@@ -107,7 +107,7 @@ def test_a_request_that_asks_for_nothing_loses_nothing(wording: Wording) -> None
         ({"stop_sequences": False}, {"stop"}),
         ({"seed": False}, {"seed"}),
         ({"parallel_tool_calls": False}, {"parallel_tool_calls"}),
-        ({"thinking": "none"}, {"reasoning_effort"}),
+        ({"efforts": ()}, {"reasoning_effort"}),
         ({"forced_tool_choice": False}, {"tool_choice"}),
     ],
 )

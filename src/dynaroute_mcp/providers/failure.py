@@ -104,6 +104,7 @@ _ADVICE: Mapping[type[ProviderError], str] = {
 _REDIRECTS = range(300, 400)
 _SERVER_FAULTS = 500
 _WORD = re.compile(r"[a-z][a-z_]{1,47}")
+_PARAMETER = re.compile(r"(?=.{1,60}$)[a-z][a-z_]*(?:\.[a-z_]+|\[[0-9]{1,4}\])*")
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)s")
 
 
@@ -192,7 +193,8 @@ def _named(call: Call, *, status: int | None, document: object, retry_after_s: f
     else:
         why = _ADVICE[kind]
     shown = f"status {status}" if status is not None else "an error in its answer"
-    code = f" ({words[0]})" if words else ""
+    facts = [*words[:1], *_parameter(call, document)]
+    code = f" ({', '.join(facts)})" if facts else ""
     return kind(
         f"{call.endpoint.provider.name} gave {shown}{code} for {call.model.id}: {why}",
         provider=call.endpoint.provider.id,
@@ -230,6 +232,14 @@ def _words(call: Call, document: object) -> Iterator[str]:
         word = candidate.lower() if isinstance(candidate, str) else ""
         if _WORD.fullmatch(word) and not (key and (word in key or key in word)):
             yield word
+
+
+def _parameter(call: Call, document: object) -> Iterator[str]:
+    """Name the parameter at fault, when the provider names it as OpenAI does: `messages[0].content`."""
+    name = _error_object(document).get("param")
+    key = call.endpoint.api_key or ""
+    if isinstance(name, str) and _PARAMETER.fullmatch(name) and not (key and (name in key or key in name)):
+        yield f"parameter {name}"
 
 
 def _error_object(document: object) -> Mapping[str, object]:

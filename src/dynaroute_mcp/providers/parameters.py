@@ -258,10 +258,10 @@ class _Fitting:
     def _nearest(self, effort: Effort | None) -> Effort | None:
         """The effort to send; `None` sends none."""
         thinking, known = self.flags.thinking, self.flags.efforts
-        by_word = self.wording in {"openai", "responses"}
-        if effort is None or thinking == "none" or (by_word and thinking != "effort"):
+        is_own_way = thinking in {"budget", "adaptive"}
+        if effort is None or (is_own_way and self.wording in {"openai", "responses"}):
             return None
-        if effort == "none" and thinking != "effort" and not self.flags.thinking_always_on:
+        if effort == "none" and is_own_way and not self.flags.thinking_always_on:
             return "none"
         if not known:
             return effort if thinking == "budget" and effort != "none" else None

@@ -12,6 +12,13 @@ from dynaroute_mcp.providers.responses import Responses
 from dynaroute_mcp.providers.sandbox import Sandbox
 from dynaroute_mcp.providers.wire import Wire
 
+_RESPONSES = Responses()
+_TRANSLATIONS: Mapping[catalog.Dialect, Translation] = {
+    "openai": ChatCompletions(),
+    "anthropic": Messages(),
+    "gemini": GenerateContent(),
+}
+
 
 def dialects(wire: Wire, *, estimate: Callable[[str], int]) -> Mapping[catalog.Dialect, Dialect]:
     """Build all dialects on one wire.
@@ -20,19 +27,17 @@ def dialects(wire: Wire, *, estimate: Callable[[str], int]) -> Mapping[catalog.D
         wire: Open for as long as the dialects are used.
         estimate: Counts the tokens of a text, for answers without usage.
     """
-    chat, responses, messages, content = ChatCompletions(), Responses(), Messages(), GenerateContent()
+    http = HttpDialect(wire, translation_of, estimate)
+    return {"openai": http, "anthropic": http, "gemini": http, "sandbox": Sandbox(estimate)}
 
-    def openai(call: Call) -> Translation:
-        flags = call.model.constraints
-        return (
-            responses
-            if flags.needs_responses or (flags.tools_need_responses and call.request.tools)
-            else chat
-        )
 
-    return {
-        "openai": HttpDialect(wire, openai, estimate),
-        "anthropic": HttpDialect(wire, lambda _: messages, estimate),
-        "gemini": HttpDialect(wire, lambda _: content, estimate),
-        "sandbox": Sandbox(estimate),
-    }
+def translation_of(call: Call) -> Translation:
+    """Pick the translation for a call, by its provider's dialect and its model's flags.
+
+    Raises:
+        KeyError: the dialect is not spoken over HTTP.
+    """
+    dialect, flags = call.endpoint.provider.dialect, call.model.constraints
+    if dialect == "openai" and (flags.needs_responses or (flags.tools_need_responses and call.request.tools)):
+        return _RESPONSES
+    return _TRANSLATIONS[dialect]
