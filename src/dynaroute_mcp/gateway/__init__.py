@@ -1,0 +1,1 @@
+"""The OpenAI-compatible HTTP gateway: decode, ask the core, encode. It decides nothing about models or money."""

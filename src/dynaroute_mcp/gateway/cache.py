@@ -1,0 +1,84 @@
+"""Answers kept for callers who ask for it, each for itself: in memory, bounded, never across keys.
+
+A hit costs nothing and is in no sum of the books; it says so (`X-GR-Cache: HIT`).
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Final
+
+from dynaroute_mcp.gateway.refusal import Refusal
+from dynaroute_mcp.gateway.wire import ChatBody
+from dynaroute_mcp.types import Answer, Caller, Cost
+
+MAX_TTL_S: Final = 3_600
+_MAX_ANSWERS: Final = 1_000
+_MAX_CHARS: Final = 200_000
+"""Longer answers are not kept, so that memory stays bounded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    answer: Answer
+    until: float
+
+
+class Cache:
+    """The answers of one process."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+
+    def find(self, key: bytes) -> Answer | None:
+        """Return an answer that is still fresh."""
+        kept = self._kept.get(key)
+        return kept.answer if kept is not None and self._monotonic() < kept.until else None
+
+    def keep(self, key: bytes, answer: Answer, ttl_s: int) -> None:
+        """Keep a whole answer that ended well, as it costs from now on: nothing."""
+        if answer.truncated or len(answer.completion.message.text) > _MAX_CHARS:
+            return
+        self._kept.pop(key, None)
+        self._kept[key] = _Kept(answer=_free(answer), until=self._monotonic() + ttl_s)
+        if len(self._kept) > _MAX_ANSWERS:
+            self._kept.popitem(last=False)
+
+
+def ttl_of(header: str | None) -> int:
+    """Read `X-GR-Cache-TTL`: seconds, at most an hour; 0 keeps nothing.
+
+    Raises:
+        Refusal: 400; it is no whole number of seconds.
+    """
+    if header is None:
+        return 0
+    text = header.strip()
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):  # noqa: PLR2004 -- more is no number of seconds
+        raise Refusal(
+            400,
+            f"X-GR-Cache-TTL must be whole seconds, 0 to {MAX_TTL_S}",
+            reason="invalid_request",
+            param="X-GR-Cache-TTL",
+        )
+    return min(int(text), MAX_TTL_S)
+
+
+def key_of(caller: Caller, body: ChatBody, strategy: str | None) -> bytes:
+    """Make the key of an answer: who asks, and everything in the request that can change the answer."""
+    asked = body.model_dump_json(exclude={"stream", "stream_options"})
+    whose = f"{caller.owner}\x00{caller.key_id}\x00{caller.sandbox}\x00{strategy}\x00"
+    return hashlib.sha256((whose + asked).encode("utf-8", "replace")).digest()
+
+
+def _free(answer: Answer) -> Answer:
+    gpt41 = answer.gpt41
+    return replace(
+        answer,
+        cost=Cost(input_usd=Decimal(0), output_usd=Decimal(0), basis="response cache"),
+        gpt41=replace(gpt41, saved_usd=gpt41.baseline_usd, saved_pct=Decimal(100)) if gpt41 else None,
+        notes=(*answer.notes, "From the response cache: nothing was spent."),
+    )

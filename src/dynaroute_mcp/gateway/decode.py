@@ -1,0 +1,282 @@
+"""From bytes to a request of the core: strict JSON, then the models of `wire`, then our own values."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, from_json
+
+from dynaroute_mcp.gateway import wire
+from dynaroute_mcp.gateway.refusal import Refusal
+from dynaroute_mcp.taxonomy import Category, Level, Strategy
+from dynaroute_mcp.types import (
+    ChatRequest,
+    Document,
+    Image,
+    Message,
+    Parameters,
+    Part,
+    Reasoning,
+    ResponseFormat,
+    Routing,
+    Text,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+
+_AUTO: Final = frozenset({"", "auto", "router", "dynaroute", "dynaroute/auto", "openrouter/auto"})
+"""Names that let the router choose."""
+
+_FORMATS: Final[Mapping[str, ResponseFormat]] = {
+    "text": ResponseFormat(kind="text"),
+    "json_object": ResponseFormat(kind="json"),
+}
+_DIRECT: Final = (
+    *("temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty", "logit_bias"),
+    *("logprobs", "top_logprobs", "n", "parallel_tool_calls", "reasoning_effort", "verbosity"),
+)
+"""Parameters that mean the same here and there."""
+
+_MAX_SHOWN: Final = 300
+
+B = TypeVar("B", bound=BaseModel)
+
+
+def body_of(model: type[B], raw: bytes) -> B:
+    """Read a body.
+
+    Raises:
+        Refusal: 400, with the field at fault in `param`.
+    """
+    try:
+        values = from_json(raw, allow_inf_nan=False)
+    except ValueError as error:
+        raise Refusal(400, f"the body is not valid JSON: {error}", reason="invalid_request") from None
+    if not isinstance(values, dict):
+        raise Refusal(400, "the body must be a JSON object", reason="invalid_request")
+    if model is wire.ChatBody and not isinstance(values.get("messages"), list):
+        raise Refusal(
+            400, "No messages array found in request", reason="invalid_request", param="messages"
+        )  # this sentence is part of the published contract
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise explained(error, values) from None
+
+
+def explained(error: ValidationError, values: object) -> Refusal:
+    """Say which field is at fault and what it takes, without showing what it held."""
+    details = error.errors(include_url=False, include_input=False, include_context=False)
+    param, problem = max(
+        ((_path(each, values), each) for each in details), key=lambda found: _depth(found[0])
+    )
+    message = f"{param or 'body'}: {problem['msg']}"[:_MAX_SHOWN]
+    return Refusal(400, message, reason="invalid_request", param=param or None)
+
+
+def chat_request(body: wire.ChatBody, *, strategy: str | None = None) -> tuple[ChatRequest, tuple[str, ...]]:
+    """Turn a body into a request, beside the names of what was left out.
+
+    Args:
+        body: as validated.
+        strategy: of the request's header, which wins over the body's.
+
+    Raises:
+        Refusal: 400; a field can't be honoured.
+    """
+    extra = body.model_extra or {}
+    for name, why in wire.REFUSED.items():
+        if extra.get(name) is not None:
+            raise Refusal(400, f"`{name}` {why}", reason="invalid_request", param=name)
+    request = ChatRequest(
+        messages=tuple(_messages(body.messages)),
+        model=None if body.model is None or body.model.strip().casefold() in _AUTO else body.model,
+        tools=tuple(_tool(each) for each in body.tools or ()),
+        tool_choice=_tool_choice(body.tool_choice),
+        response_format=_response_format(body.response_format),
+        parameters=_parameters(body),
+        routing=_routing(body, strategy),
+    )
+    return request, tuple(sorted(name for name, value in extra.items() if value is not None))
+
+
+def category_of(name: str | None) -> Category | None:
+    """Find a category by its name, in any case of letters.
+
+    Raises:
+        Refusal: 400; there is none, and these are the 31.
+    """
+    if name is None:
+        return None
+    found = next((each for each in Category if each.casefold() == name.strip().casefold()), None)
+    if found is None:
+        known = ", ".join(Category)
+        raise Refusal(
+            400,
+            f"category_override must be one of: {known}",
+            reason="unknown_name",
+            param="category_override",
+        )
+    return found
+
+
+def strategy_of(header: str | None, field: str | None = None) -> Strategy | None:
+    """Find the strategy of a request: the header wins over the field.
+
+    Raises:
+        Refusal: 400; the header holds none.
+    """
+    name = header.strip().casefold() if header else field
+    if name is None:
+        return None
+    if name not in wire.STRATEGIES:
+        known = ", ".join(wire.STRATEGIES)
+        raise Refusal(
+            400,
+            f"X-Routing-Strategy must be one of: {known}",
+            reason="invalid_request",
+            param="X-Routing-Strategy",
+        )
+    return wire.STRATEGIES[name]
+
+
+def _path(error: ErrorDetails, values: object) -> str:
+    """Say where in the caller's own body an error is; the names of pydantic's unions are left out."""
+    path, here = "", values
+    for step in error["loc"]:
+        if isinstance(here, list) and isinstance(step, int):
+            path, here = f"{path}[{step}]", here[step] if step < len(here) else None
+        elif isinstance(here, dict) and step in here:
+            path, here = f"{path}.{step}", here[str(step)]
+    if error["type"] == "missing":
+        path = f"{path}.{error['loc'][-1]}"
+    return path.removeprefix(".")
+
+
+def _depth(path: str) -> int:
+    return path.count(".") + path.count("[")
+
+
+def _messages(messages: Sequence[wire.AnyMessage]) -> Iterable[Message]:
+    for message in messages:
+        if isinstance(message, wire.SystemMessage):
+            yield Message(role="system", parts=_parts(message.content))
+        elif isinstance(message, wire.UserMessage):
+            yield Message(role="user", parts=_parts(message.content))
+        elif isinstance(message, wire.ToolMessage):
+            parts = tuple(part for part in _parts(message.content) if isinstance(part, Text | Image))
+            yield Message(role="tool", parts=(ToolResult(call_id=message.tool_call_id, parts=parts),))
+        else:
+            yield Message(role="assistant", parts=tuple(_assistant_parts(message)))
+
+
+def _parts(content: str | Sequence[wire.TextPart | wire.ImagePart | wire.FilePart]) -> tuple[Part, ...]:
+    if isinstance(content, str):
+        return (Text(text=content),) if content else ()
+    return tuple(_part(part) for part in content)
+
+
+def _part(part: wire.TextPart | wire.ImagePart | wire.FilePart) -> Part:
+    if isinstance(part, wire.TextPart):
+        return Text(text=part.text)
+    if isinstance(part, wire.FilePart):
+        media_type, data = _split(part.file.file_data)
+        return Document(media_type=media_type, name=part.file.filename, data=data)
+    url = part.image_url.url
+    if not url.startswith("data:"):
+        return Image(url=url, detail=part.image_url.detail)
+    media_type, data = _split(url)
+    return Image(data=data, media_type=media_type, detail=part.image_url.detail)
+
+
+def _split(data_url: str) -> tuple[str, str]:
+    head, _, data = data_url.partition(",")
+    return head.removeprefix("data:").partition(";")[0], data
+
+
+def _assistant_parts(message: wire.AssistantMessage) -> Iterable[Part]:
+    for block in message.reasoning_details or ():
+        yield Reasoning(
+            text=block.text, signature=block.signature, redacted=block.data, provider=block.provider
+        )
+    if isinstance(message.content, str) and message.content:
+        yield Text(text=message.content)
+    elif isinstance(message.content, list):
+        for part in message.content:
+            yield Text(text=part.text if isinstance(part, wire.TextPart) else part.refusal)
+    if message.refusal:
+        yield Text(text=message.refusal)
+    for call in message.tool_calls or ():
+        google = call.extra_content.google if call.extra_content else None
+        yield ToolCall(
+            id=call.id,
+            name=call.function.name,
+            arguments=call.function.arguments,
+            signature=google.thought_signature if google else None,
+        )
+
+
+def _tool(tool: wire.ToolSpec) -> Tool:
+    function = tool.function
+    _refuse_infinity(function.parameters, "tools")
+    return Tool(
+        name=function.name,
+        description=function.description or "",
+        parameters=function.parameters or {},
+        strict=function.strict,
+    )
+
+
+def _tool_choice(choice: wire.NamedTool | str | None) -> ToolChoice | None:
+    if isinstance(choice, wire.NamedTool):
+        return ToolChoice(mode="named", name=choice.function.name)
+    modes: Mapping[str, ToolChoice] = {
+        "auto": ToolChoice(mode="auto"),
+        "none": ToolChoice(mode="none"),
+        "required": ToolChoice(mode="required"),
+    }
+    return modes[choice] if choice else None
+
+
+def _response_format(asked: wire.PlainFormat | wire.SchemaFormat | None) -> ResponseFormat | None:
+    if asked is None:
+        return None
+    if isinstance(asked, wire.PlainFormat):
+        return _FORMATS[asked.type]
+    schema = asked.json_schema
+    _refuse_infinity(schema.schema_, "response_format")
+    return ResponseFormat(kind="schema", name=schema.name, schema=schema.schema_, strict=schema.strict)
+
+
+def _parameters(body: wire.ChatBody) -> Parameters:
+    stop = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
+    return Parameters(
+        max_tokens=body.max_completion_tokens or body.max_tokens,
+        stop=stop,
+        **{name: getattr(body, name) for name in _DIRECT},
+    )
+
+
+def _routing(body: wire.ChatBody, strategy: str | None) -> Routing:
+    budget = body.budget_dollars
+    return Routing(
+        strategy=strategy_of(strategy, body.strategy),
+        level_override=Level(body.level_override) if body.level_override is not None else None,
+        category_override=category_of(body.category_override),
+        max_cost_usd=Decimal(str(budget)) if budget is not None else None,
+        timeout_s=body.request_timeout,
+        session_id=body.session_id,
+        exclude=frozenset(body.exclude_models or ()),
+    )
+
+
+def _refuse_infinity(value: object, param: str) -> None:
+    """Refuse a number too large for a float, which no JSON that is passed on could hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Refusal(400, f"{param}: a number is too large", reason="invalid_request", param=param)
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _refuse_infinity(inner, param)

@@ -1,0 +1,110 @@
+"""Refuses prompts that hold obvious personal data, before anybody is asked. What was found is named, never repeated.
+
+Only patterns that prove themselves count: a card number must pass Luhn's check, an IBAN its remainder. Expressions
+are linear in the text: no nested repeats.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from dynaroute_mcp.gateway.refusal import Refusal
+from dynaroute_mcp.types import ChatRequest, Text, ToolResult
+
+
+def moderate(request: ChatRequest) -> None:
+    """Check what people and tools wrote.
+
+    Raises:
+        Refusal: 400 `guardrail_violation`, with the names of the patterns.
+    """
+    found = sorted({name for text in _texts(request) for name in patterns_in(text)})
+    if found:
+        raise Refusal(
+            400,
+            f"the prompt holds personal data: {', '.join(found)}; take it out, or send no X-GR-Guardrails header",
+            reason="guardrail_violation",
+            param="messages",
+            kind="guardrail_violation",
+        )
+
+
+def patterns_in(text: str) -> set[str]:
+    """Name the kinds of personal data in a text."""
+    return {
+        name
+        for name, pattern, proof in _PATTERNS
+        if any(proof(match.group()) for match in pattern.finditer(text))
+    }
+
+
+def wanted(header: str | None) -> bool:
+    """Read `X-GR-Guardrails`.
+
+    Raises:
+        Refusal: 400; there is only `moderate`.
+    """
+    mode = (header or "").strip().casefold()
+    if mode in {"", "off"}:
+        return False
+    if mode != "moderate":
+        raise Refusal(
+            400,
+            "X-GR-Guardrails must be `moderate` or absent",
+            reason="invalid_request",
+            param="X-GR-Guardrails",
+        )
+    return True
+
+
+def _luhn(found: str) -> bool:
+    digits = [int(char) for char in found if char.isdecimal()]
+    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
+    return len(set(digits)) > 1 and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+
+
+def _iban(found: str) -> bool:
+    packed = found.replace(" ", "")
+    moved = packed[4:] + packed[:4]
+    return int("".join(str(int(char, 36)) for char in moved)) % 97 == 1
+
+
+def _social_security(found: str) -> bool:
+    area, group, serial = found.split("-")
+    return area not in {"000", "666"} and area < "900" and group != "00" and serial != "0000"
+
+
+def _is_long(found: str) -> bool:
+    return sum(map(str.isdecimal, found)) >= _PHONE_DIGITS
+
+
+def _always(_found: str) -> bool:
+    return True
+
+
+_PHONE_DIGITS: Final = 9
+
+_PATTERNS: Final[tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...]] = (
+    (
+        "email",
+        re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,5}"),
+        _always,
+    ),
+    ("credit_card", re.compile(r"(?<![\d-])\d(?:[ -]?\d){12,18}(?![\d-])"), _luhn),
+    ("iban", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), _iban),
+    ("us_social_security_number", re.compile(r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])"), _social_security),
+    (
+        "phone_number",
+        re.compile(r"(?<!\w)\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}(?!\w)"),
+        _is_long,
+    ),
+)
+
+
+def _texts(request: ChatRequest) -> Iterable[str]:
+    for message in request.messages:
+        for part in message.parts:
+            if isinstance(part, Text):
+                yield part.text
+            elif isinstance(part, ToolResult):
+                yield from (inner.text for inner in part.parts if isinstance(inner, Text))

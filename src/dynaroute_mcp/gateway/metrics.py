@@ -1,0 +1,122 @@
+"""Counters of this process in Prometheus' text format (version 0.0.4). No label holds an owner, a key or a prompt."""
+
+import resource
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, Protocol
+
+from starlette.routing import Route
+from starlette.types import Scope
+
+if TYPE_CHECKING:
+    from dynaroute_mcp.types import Answer
+
+MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+
+_HELP: Final = {
+    "dynaroute_requests_total": "HTTP requests by route and status.",
+    "dynaroute_tokens_total": "Tokens by model and kind.",
+    "dynaroute_cost_usd_total": "Dollars by model.",
+    "dynaroute_saved_usd_total": "Dollars saved against GPT-4.1, signed.",
+    "dynaroute_attempts_total": "Tries at providers by model and outcome.",
+    "dynaroute_cache_answers_total": "Answers of the response cache.",
+}
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class Answered(Protocol):
+    """Knows the status of an answer once it has begun."""
+
+    @property
+    def status(self) -> int:
+        """HTTP status; 0 before."""
+        ...
+
+
+class Metrics:
+    """Counts. One per process; all calls come from one event loop."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._sums: defaultdict[tuple[str, Labels], float] = defaultdict(float)
+        self._buckets: defaultdict[str, list[int]] = defaultdict(lambda: [0] * (len(_BUCKETS_S) + 1))
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._running = 0
+
+    @contextmanager
+    def watch(self, scope: Scope, answered: Answered) -> Iterator[None]:
+        """Count one HTTP request and its time."""
+        began = self._monotonic()
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+            route = scope.get("route")
+            path = route.path if isinstance(route, Route) else "other"
+            self.add("dynaroute_requests_total", path=path, status=str(answered.status))
+            took_s = self._monotonic() - began
+            self._seconds[path] += took_s
+            index = next((i for i, bound in enumerate(_BUCKETS_S) if took_s <= bound), len(_BUCKETS_S))
+            self._buckets[path][index] += 1
+
+    def add(self, name: str, amount: float = 1, /, **labels: str) -> None:
+        """Add to a counter."""
+        self._sums[name, tuple(labels.items())] += amount
+
+    def answered(self, answer: "Answer") -> None:
+        """Count what an answer used and cost."""
+        model, used = answer.model_id, answer.completion.usage
+        self.add("dynaroute_tokens_total", used.input_tokens, model=model, kind="input")
+        self.add("dynaroute_tokens_total", used.output_tokens, model=model, kind="output")
+        if answer.cost is not None and not answer.sandbox:
+            self.add("dynaroute_cost_usd_total", float(answer.cost.total_usd), model=model)
+        if answer.gpt41 is not None and not answer.sandbox:
+            self.add("dynaroute_saved_usd_total", float(answer.gpt41.saved_usd))
+        for attempt in answer.attempts:
+            self.add("dynaroute_attempts_total", model=attempt.model_id, outcome=attempt.outcome)
+
+    def text(self) -> str:
+        """Write everything."""
+        return "".join([*self._counters(), *self._histogram(), *_gauges(self._running)])
+
+    def _counters(self) -> Iterator[str]:
+        for name, meaning in _HELP.items():
+            yield f"# HELP {name} {meaning}\n# TYPE {name} counter\n"
+            for (of, labels), value in self._sums.items():
+                if of == name:
+                    yield f"{name}{_braces(dict(labels))} {value:.10g}\n"
+
+    def _histogram(self) -> Iterator[str]:
+        name = "dynaroute_request_seconds"
+        yield f"# HELP {name} Seconds from request to the end of its answer.\n# TYPE {name} histogram\n"
+        for path, counts in self._buckets.items():
+            running = 0
+            for bound, count in zip((*map(str, _BUCKETS_S), "+Inf"), counts, strict=True):
+                running += count
+                yield f"{name}_bucket{_braces({'path': path, 'le': bound})} {running}\n"
+            yield f"{name}_sum{_braces({'path': path})} {self._seconds[path]:.6f}\n"
+            yield f"{name}_count{_braces({'path': path})} {running}\n"
+
+
+def _gauges(running: int) -> Iterator[str]:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1_024)
+    for name, meaning, value in (
+        ("dynaroute_requests_running", "HTTP requests being answered.", running),
+        ("dynaroute_peak_memory_bytes", "Largest resident set of this process.", peak),
+    ):
+        yield f"# HELP {name} {meaning}\n# TYPE {name} gauge\n{name} {value}\n"
+
+
+def _braces(labels: Mapping[str, str]) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{name}="{_escape(value)}"' for name, value in labels.items()) + "}"
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -1,0 +1,146 @@
+"""`GET /v1/models`: the catalog with prices, in the words of every client that asks for it."""
+
+from datetime import UTC, datetime, time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final, Literal, NotRequired
+
+from starlette.requests import Request
+from starlette.responses import Response
+from typing_extensions import TypedDict
+
+from dynaroute_mcp.errors import UnknownName
+from dynaroute_mcp.gateway.encode import as_json
+from dynaroute_mcp.gateway.refusal import Refusal
+from dynaroute_mcp.gateway.session import session_of
+from dynaroute_mcp.results.base import usd
+
+if TYPE_CHECKING:
+    from dynaroute_mcp.reports import Listing
+
+Tier = Literal["economy", "standard", "balanced", "premium", "flagship"]
+
+TIERS: Final[tuple[tuple[Tier, Decimal], ...]] = (
+    ("economy", Decimal("0.30")),
+    ("standard", Decimal("1.00")),
+    ("balanced", Decimal("4.00")),
+    ("premium", Decimal("10.00")),
+    ("flagship", Decimal("Infinity")),
+)
+"""Upper bounds of the price tiers, in dollars per million tokens, three parts input to one part output."""
+
+
+class Pricing(TypedDict):
+    """Dollars per million tokens; `null` is unknown."""
+
+    input_per_million_tokens: float | None
+    output_per_million_tokens: float | None
+    cached_input_per_million_tokens: float | None
+
+
+class Model(TypedDict):
+    """One model."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    name: str
+    provider: str
+    task_type: Literal["text_generation"]
+    category: Literal["llm"]
+    capabilities: list[str]
+    pricing: Pricing
+    price_tier: Tier | None
+    type: Literal["proxied", "hosted"]
+    context_length: int
+    max_output_tokens: int
+    levels: list[int]
+    """Levels whose demand it meets on average."""
+    available: bool
+    """It can be called right now."""
+    status: str
+    retires_at: NotRequired[str]
+
+
+class ModelList(TypedDict):
+    """The catalog; `models` is the same array as `data`, for clients of another contract."""
+
+    object: Literal["list"]
+    data: list[Model]
+    models: list[Model]
+    total: int
+
+
+async def list_models(request: Request) -> Response:
+    """List models, those that can be called first; filtered by the query."""
+    query = request.query_params
+    listings = await session_of(request).core.reports.models(
+        provider=query.get("provider"), available_only=_flag(query.get("routable_only"), "routable_only")
+    )
+    wanted = {each.strip() for each in query.get("capabilities", "").split(",") if each.strip()}
+    exact = {name: query[name] for name in ("task_type", "category", "type", "price_tier") if name in query}
+    rows = [
+        row
+        for row in map(_row, listings)
+        if wanted <= set(row["capabilities"]) and exact.items() <= row.items()
+    ]
+    shown: ModelList = {"object": "list", "data": rows, "models": rows, "total": len(rows)}
+    return Response(as_json(shown), media_type="application/json")
+
+
+async def get_model(request: Request) -> Response:
+    """Show one model, by any of its names."""
+    core = session_of(request).core
+    name = str(request.path_params["model"])
+    listings = await core.reports.models(include_retired=True)
+    found = core.availability.catalog.get_model(name)
+    listing = next((each for each in listings if each.model.id == found.id), None)
+    if listing is None:
+        raise UnknownName("model", name, ())
+    return Response(as_json(_row(listing)), media_type="application/json")
+
+
+def tier_of(listing: "Listing") -> Tier | None:
+    """Name the price tier of a model; unknown prices have none."""
+    if listing.rates is None:
+        return None
+    blended = (3 * listing.rates.input_usd_per_mtok + listing.rates.output_usd_per_mtok) / 4
+    return next(name for name, bound in TIERS if blended <= bound)
+
+
+def _row(listing: "Listing") -> Model:
+    model, rates = listing.model, listing.rates
+    released = model.released_at
+    row: Model = {
+        "id": model.id,
+        "object": "model",
+        "created": int(datetime.combine(released, time(), UTC).timestamp()) if released else 0,
+        "owned_by": model.provider,
+        "name": model.name,
+        "provider": model.provider,
+        "task_type": "text_generation",
+        "category": "llm",
+        "capabilities": ["text_generation", *sorted(model.capabilities)],
+        "pricing": {
+            "input_per_million_tokens": usd(rates.input_usd_per_mtok) if rates else None,
+            "output_per_million_tokens": usd(rates.output_usd_per_mtok) if rates else None,
+            "cached_input_per_million_tokens": usd(rates.cache_read_usd_per_mtok) if rates else None,
+        },
+        "price_tier": tier_of(listing),
+        "type": "hosted" if model.free else "proxied",
+        "context_length": model.context_tokens,
+        "max_output_tokens": model.max_output_tokens,
+        "levels": [int(level) for level in listing.levels],
+        "available": listing.available,
+        "status": model.status,
+    }
+    if model.retires_at is not None:
+        row["retires_at"] = model.retires_at.isoformat()
+    return row
+
+
+def _flag(value: str | None, name: str) -> bool:
+    flags = {None: False, "": False, "false": False, "0": False, "true": True, "1": True}
+    if value not in flags:
+        raise Refusal(400, f"{name} must be true or false", reason="invalid_request", param=name)
+    return flags[value]

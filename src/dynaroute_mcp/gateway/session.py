@@ -1,0 +1,80 @@
+"""Who asks, and what the process gives a request to work with."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from starlette.requests import Request
+
+from dynaroute_mcp.errors import PermissionDenied
+from dynaroute_mcp.types import Caller
+
+if TYPE_CHECKING:
+    from dynaroute_mcp.gateway.cache import Cache
+    from dynaroute_mcp.gateway.metrics import Metrics
+    from dynaroute_mcp.runtime import Core
+
+SCOPE_KEY: Final = "dynaroute.session"
+"""Where the gate leaves the session in the ASGI scope."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What the process has: the core of the moment, time, chance, and what it remembers."""
+
+    core: "Callable[[], Awaitable[Core]]"
+    clock: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    new_id: Callable[[], str]
+    """`req_` and 24 hexadecimal digits."""
+    cache: "Cache"
+    metrics: "Metrics"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One request of somebody who was let in."""
+
+    core: "Core"
+    """For the whole request, also when the configuration is read anew meanwhile."""
+    caller: Caller
+    operator: bool
+    """Came with the admin token."""
+    request_id: str
+    given_id: str | None
+    """The id that the caller gave the request."""
+
+    def must_operate(self) -> None:
+        """Check that this is the operator.
+
+        Raises:
+            PermissionDenied: it is not.
+        """
+        if not self.operator:
+            raise PermissionDenied("this needs the admin token (DYNAROUTE_ADMIN_TOKEN)")
+
+    def must_own(self, owner: str) -> None:
+        """Check that the caller may manage what belongs to an owner.
+
+        Raises:
+            PermissionDenied: it is somebody else's.
+        """
+        if not (self.operator or self.caller.owner == owner):
+            raise PermissionDenied(
+                "a key sees and manages its own owner's keys and usage only; use that owner's key, or the admin token"
+            )
+
+
+def session_of(request: Request) -> Session:
+    """Return the session that the gate has put into the request."""
+    session = request.scope[SCOPE_KEY]
+    assert isinstance(session, Session)
+    return session
+
+
+def desk_of(request: Request) -> Desk:
+    """Return what the process has."""
+    desk = request.app.state.desk
+    assert isinstance(desk, Desk)
+    return desk

@@ -1,0 +1,287 @@
+"""Bodies of chat requests, as OpenAI writes them. Validated here, once; what is behind it trusts them.
+
+Every field has a policy: it is mapped, refused with the reason (`REFUSED`), or left out and named in
+`dropped_params`. Numbers are strict (no booleans, no strings) and bounded. An address to call is never among them.
+"""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dynaroute_mcp.taxonomy import Strategy
+from dynaroute_mcp.types import Effort
+
+MAX_MESSAGES: Final = 4_096
+MAX_TOOLS: Final = 512
+MAX_TOKENS: Final = 1_000_000
+MAX_TIMEOUT_S: Final = 3_600.0
+
+REFUSED: Final = {
+    "functions": "is the retired form of `tools`; send `tools`",
+    "function_call": "is the retired form of `tool_choice`; send `tool_choice`",
+    "audio": "is not supported: answers are text",
+    "web_search_options": "is not supported; search with a tool of your own",
+    "background": "is not supported; stream the answer instead",
+}
+"""Fields that would change what the answer is, and can't be honoured."""
+
+DataUrl = Annotated[str, Field(pattern=r"^data:[\w.+-]+/[\w.+-]+(;[\w.+=-]+)*;base64,")]
+Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.:-]{1,128}$")]
+Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
+
+
+class Wire(BaseModel):
+    """A part of a body. Numbers and booleans are taken as what they are, never converted."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+# ---------------------------------------------------------------- content
+
+
+class TextPart(Wire):
+    """Plain text."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ImageUrl(Wire):
+    """Where a picture is: an http(s) address, or the picture itself as a data URL."""
+
+    url: Annotated[str, Field(pattern=r"^(https?://[^\s]+|data:image/[\w.+-]+;base64,.+)$")]
+    detail: Literal["auto", "low", "high", "original"] | None = None
+
+
+class ImagePart(Wire):
+    """A picture."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+class FileContent(Wire):
+    """A file by content. Files kept at a provider (`file_id`) can't be reached from here."""
+
+    file_data: DataUrl
+    filename: Annotated[str, Field(max_length=255)] | None = None
+
+
+class FilePart(Wire):
+    """A file, such as a PDF."""
+
+    type: Literal["file"]
+    file: FileContent
+
+
+class RefusalPart(Wire):
+    """A model's refusal in an earlier turn."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+
+UserPart = Annotated[TextPart | ImagePart | FilePart, Field(discriminator="type")]
+ToolPart = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+AssistantPart = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
+
+
+# ---------------------------------------------------------------- messages
+
+
+class SystemMessage(Wire):
+    """Instructions; `developer` is OpenAI's newer word for the same."""
+
+    role: Literal["system", "developer"]
+    content: str | list[TextPart]
+
+
+class UserMessage(Wire):
+    """What a person says."""
+
+    role: Literal["user"]
+    content: str | list[UserPart]
+
+
+class CalledFunction(Wire):
+    """A function with its arguments, as the model wrote them."""
+
+    name: Name
+    arguments: str
+
+
+class GoogleExtra(Wire):
+    """Google's proof of the thought behind a tool call, to be sent back unchanged."""
+
+    thought_signature: str | None = None
+
+
+class ExtraContent(Wire):
+    """What a provider wants back with a tool call."""
+
+    google: GoogleExtra | None = None
+
+
+class CalledTool(Wire):
+    """A tool call of an earlier turn."""
+
+    id: Annotated[str, Field(min_length=1, max_length=200)]
+    type: Literal["function"] = "function"
+    function: CalledFunction
+    extra_content: ExtraContent | None = None
+
+
+class ReasoningDetail(Wire):
+    """A block of reasoning of an earlier turn, as an answer of this gateway has it."""
+
+    type: str = "reasoning.text"
+    text: str = ""
+    signature: str | None = None
+    data: str | None = None
+    provider: str | None = None
+
+
+class AssistantMessage(Wire):
+    """What a model said in an earlier turn."""
+
+    role: Literal["assistant"]
+    content: str | list[AssistantPart] | None = None
+    refusal: str | None = None
+    tool_calls: list[CalledTool] | None = None
+    reasoning_details: list[ReasoningDetail] | None = None
+
+
+class ToolMessage(Wire):
+    """What a tool gave back."""
+
+    role: Literal["tool"]
+    tool_call_id: Annotated[str, Field(min_length=1, max_length=200)]
+    content: str | list[ToolPart]
+
+
+AnyMessage = Annotated[
+    SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")
+]
+
+
+# ---------------------------------------------------------------- tools and format
+
+
+class Function(Wire):
+    """A function that the model may call."""
+
+    name: Name
+    description: str | None = None
+    parameters: dict[str, object] | None = None
+    strict: bool | None = None
+
+
+class ToolSpec(Wire):
+    """A tool."""
+
+    type: Literal["function"]
+    function: Function
+
+
+class NamedFunction(Wire):
+    """A function by name."""
+
+    name: Name
+
+
+class NamedTool(Wire):
+    """The one tool that must be called."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class JsonSchema(Wire):
+    """The schema that an answer must have."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", protected_namespaces=())
+
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")] = "answer"
+    description: str | None = None
+    schema_: Annotated[dict[str, object], Field(alias="schema")]
+    strict: bool | None = None
+
+
+class PlainFormat(Wire):
+    """Text, or any JSON object."""
+
+    type: Literal["text", "json_object"]
+
+
+class SchemaFormat(Wire):
+    """JSON of a given schema."""
+
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+
+class StreamOptions(Wire):
+    """How a stream tells its usage."""
+
+    include_usage: bool | None = None
+
+
+# ---------------------------------------------------------------- the body
+
+
+class ChatBody(Wire):
+    """The body of `POST /v1/chat/completions`: OpenAI's fields, and those of the router."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+
+    messages: Annotated[list[AnyMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
+    model: Annotated[str, Field(max_length=200)] | None = None
+    """A model by any of its names; `auto`, `router` or nothing lets the router choose."""
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    max_completion_tokens: Tokens | None = None
+    max_tokens: Tokens | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    stop: str | Annotated[list[str], Field(max_length=16)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    n: Annotated[int, Field(ge=1, le=1)] | None = None
+    """One answer per request; ask again for another."""
+    modalities: list[Literal["text"]] | None = None
+    """Answers are text."""
+    tools: Annotated[list[ToolSpec], Field(max_length=MAX_TOOLS)] | None = None
+    tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: Annotated[PlainFormat | SchemaFormat, Field(discriminator="type")] | None = None
+    reasoning_effort: Effort | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+
+    level_override: Annotated[int, Field(ge=1, le=5)] | None = None
+    """Skip the classification of difficulty; 5 is hardest."""
+    category_override: Annotated[str, Field(max_length=100)] | None = None
+    """One of the 31 categories, in any case of letters."""
+    strategy: Literal["cheapest", "balanced", "best", "price-optimized", "output-optimized"] | None = None
+    request_timeout: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_S)] | None = None
+    """Seconds for the whole request; by default the operator's `calls.total_s`, which is 720."""
+    session_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Keeps a conversation on its model."""
+    budget_dollars: Annotated[float, Field(ge=0, le=1_000_000)] | None = None
+    """Most that this one request may cost."""
+    exclude_models: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=200)] | None = (
+        None
+    )
+    """Models or providers never to choose."""
+
+
+STRATEGIES: Final = {
+    **{each.value: each for each in Strategy},
+    "price-optimized": Strategy.CHEAPEST,
+    "output-optimized": Strategy.BEST,
+}

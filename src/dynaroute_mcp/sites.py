@@ -1,0 +1,60 @@
+"""Which sites may ask a server on this machine. Pure: headers in, verdict out.
+
+A browser can be led to a loopback port under a foreign name (DNS rebinding), so the Host must be one that no
+stranger's DNS can point here: loopback, a bare address, or a name that the operator allowed. A page may call only from
+loopback, from where the server itself is, or from an allowed name.
+"""
+
+from collections.abc import Set
+from ipaddress import ip_address
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+_LOOPBACK_NAMES: Final = frozenset({"localhost", "localhost.localdomain"})
+
+
+def fault(host: str, origin: str | None, allowed: Set[str]) -> Literal["host", "origin"] | None:
+    """Tell which header keeps a request out; `None` lets it in.
+
+    Args:
+        host: the Host header, with its port.
+        origin: the Origin header; programs send none.
+        allowed: names in small letters under which the operator lets the server be reached.
+    """
+    name = _name_of(host)
+    if not (is_loopback(name) or is_address(name) or name in allowed):
+        return "host"
+    if origin is None:
+        return None
+    try:
+        asked = urlsplit(origin)
+        asker = asked.hostname or ""
+    except ValueError:
+        return "origin"
+    known = asked.netloc.casefold() == host.casefold() or is_loopback(asker) or asker in allowed
+    return None if asked.scheme in {"http", "https"} and known else "origin"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a name or address can mean this machine only."""
+    name = host.casefold()
+    if name in _LOOPBACK_NAMES or name.endswith(".localhost"):
+        return True
+    return is_address(host) and ip_address(host).is_loopback
+
+
+def is_address(host: str) -> bool:
+    """Tell whether a host is a bare IP address."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _name_of(host: str) -> str:
+    """Take the port off a Host header; empty when it is no host at all."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").casefold()
+    except ValueError:
+        return ""
