@@ -69,3 +69,22 @@ def test_a_list_that_does_not_know_a_model_says_none() -> None:
     assert GENAI.total_usd(nobody, INSTANTS[0], Usage(output_tokens=1), "standard") is None
     assert MODEL_PRICES.total_usd(nobody, INSTANTS[0], Usage(output_tokens=1), "standard") is None
     assert MODEL_PRICES.total_usd(luna, INSTANTS[0], Usage(output_tokens=1), "standard") is None
+
+
+def test_their_tables_are_our_rows() -> None:
+    day = date(2026, 11, 22)
+    for name in ("claude-haiku-5-5", "gpt-4.1", "gemini-4-argon", "qwen3.7-flash", "command-a"):
+        model = CATALOG.get_model(name)
+        ours = CATALOG.find_price(model.id, INSTANTS[0])
+        theirs = GENAI.tables(model, day) or MODEL_PRICES.tables(model, day)
+        assert ours is not None
+        assert theirs is not None
+        assert (theirs[0].usd_per_mtok, theirs[0].tiers, theirs[1]) == (
+            ours.usd_per_mtok,
+            ours.tiers,
+            ours.batch,
+        )
+
+    nobody = CATALOG.get_model("gpt-4.1").model_copy(update={"wire_id": "nobody"})
+    assert GENAI.tables(nobody, day) is None
+    assert MODEL_PRICES.tables(nobody, day) is None
