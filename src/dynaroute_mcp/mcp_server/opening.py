@@ -73,13 +73,15 @@ class LazyCore:
                 self._leave()
             return
         self._wanted, self._settled, self._closing = anyio.Event(), anyio.Event(), anyio.Event()
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._keep)
-            try:
-                yield
-            finally:
-                self._leave()
-        self.on_closed()
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._keep)
+                try:
+                    yield
+                finally:
+                    self._leave()
+        finally:
+            self.on_closed()
 
     def _leave(self) -> None:
         self._connections -= 1
