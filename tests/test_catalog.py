@@ -227,6 +227,23 @@ def test_a_found_model_does_not_take_over_a_name_of_ours(catalog: Catalog) -> No
     assert joined.get_model("llama3 8b").id == "ollama/llama3:8b"
 
 
+def test_a_model_that_its_provider_no_longer_lists_is_not_routed(catalog: Catalog) -> None:
+    listed = ["models/gemini-3.8-flash", "gemini-2.5-flash-2026-10-01", "embedding-1"]
+    checked = catalog.without_unlisted("google", listed)
+    today = NOW.date()
+
+    google = {
+        model.wire_id for model in checked.models if model.provider == "google" and not model.retired(today)
+    }
+    assert google == {"gemini-3.8-flash", "gemini-2.5-flash"}
+    assert not checked.get_model("gpt-6-luna").retired(today)
+
+
+def test_a_list_that_names_no_known_model_is_not_believed(catalog: Catalog) -> None:
+    assert catalog.without_unlisted("google", ["embedding-1"]) is catalog
+    assert catalog.without_unlisted("google", []) is catalog
+
+
 def test_separators_case_and_plus_do_not_tell_names_apart() -> None:
     assert normalise("  Claude_Sonnet 4.5 ") == "claude-sonnet-4-5"
     assert normalise("Command A+") == "command-a-plus"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
-from dynaroute_mcp.catalog.names import nearest, normalise, resolve
+from dynaroute_mcp.catalog.names import nearest, normalise, resolve, spellings
 from dynaroute_mcp.catalog.schema import Baseline, Calendar, Ladder, Model, Plan, Price, Provider, Skill
 from dynaroute_mcp.errors import ConfigurationInvalid, UnknownName
 from dynaroute_mcp.taxonomy import Category
@@ -109,6 +109,19 @@ class Catalog:
             names=names,
             provider_names=provider_names,
         )
+
+    def without_unlisted(self, provider_id: str, listed: Iterable[str]) -> "Catalog":
+        """Retire a provider's models that its own list does not name any more.
+
+        A list that names none of them is not believed: it is of another kind, or broken.
+        """
+        known = frozenset[str]().union(*(spellings(name) for name in listed))
+        theirs = [row for row in self.models if row.provider == provider_id]
+        gone = [row for row in theirs if not spellings(row.wire_id) & known]
+        if len(gone) == len(theirs):
+            return self
+        retired = {row.id: row.model_copy(update={"status": "retired"}) for row in gone}
+        return replace(self, by_id={**self.by_id, **retired})
 
 
 @dataclass(frozen=True, slots=True)

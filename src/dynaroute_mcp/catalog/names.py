@@ -16,6 +16,12 @@ def normalise(name: str) -> str:
     return _SEPARATORS.sub("-", name[:_MAX_NAME].casefold().replace("+", "-plus")).strip("-")
 
 
+def spellings(name: str) -> frozenset[str]:
+    """A name as it is and without its date, both normalised; `models/` before it is Gemini's way to list."""
+    key = normalise(name.removeprefix("models/"))
+    return frozenset({key, _SNAPSHOT.sub("", key)})
+
+
 def resolve(name: str, index: Mapping[str, str]) -> str | None:
     """Find what a name stands for; a dated snapshot stands for its model when it has no row of its own."""
     key = normalise(name)
