@@ -64,3 +64,9 @@ async def test_what_is_ignored_is_signalled_and_no_question_is_no_fault() -> Non
     assert answer.dropped == ("temperature",)
     assert isinstance(last, Finished)
     assert last.dropped == ("temperature",)
+
+
+async def test_no_room_for_a_single_word_is_an_empty_answer() -> None:
+    answer = await SANDBOX.complete(call("sandbox", max_output_tokens=0))
+
+    assert (answer.message.text, answer.finish_reason) == ("", "length")

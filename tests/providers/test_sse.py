@@ -78,3 +78,7 @@ def test_a_line_or_event_beyond_the_bound_is_refused(piece: bytes, monkeypatch: 
 
     with pytest.raises(EventTooLarge):
         parser.feed(piece)
+
+
+def test_a_line_end_cut_between_its_two_bytes_is_one_line_end() -> None:
+    assert parse(b"data: a\r", b"\ndata: b\r", b"", b"\n\r", b"\n") == [ServerEvent(data="a\nb")]

@@ -2,8 +2,8 @@
 
 from dynaroute_mcp.providers.anthropic_reply import ANSWER_TOOL, MessagesReader, answers_by_tool, read_reply
 from dynaroute_mcp.providers.base import Call, Ending, Outgoing
+from dynaroute_mcp.providers.conversation import alternate, arguments_object, system_text
 from dynaroute_mcp.providers.parameters import Settled, settle
-from dynaroute_mcp.providers.parsing import Unparsable, parse_json
 from dynaroute_mcp.providers.schema import for_anthropic
 from dynaroute_mcp.types import (
     ChatRequest,
@@ -34,7 +34,7 @@ class Messages:
             **_parameters(call, settled),
             **_tools(request),
         }
-        system = "\n\n".join(message.text for message in request.messages if message.role == "system")
+        system = system_text(request)
         if system:
             body["system"] = system
         if answers_by_tool(call, request):
@@ -59,16 +59,11 @@ class Messages:
 
 def _turns(request: ChatRequest) -> list[dict[str, object]]:
     """Messages as turns that alternate: neighbours of one role become one."""
-    turns: list[tuple[str, list[dict[str, object]]]] = []
-    for message in request.messages:
-        if message.role == "system":
-            continue
-        role = "assistant" if message.role == "assistant" else "user"
-        blocks = _blocks(message)
-        if turns and turns[-1][0] == role:
-            turns[-1][1].extend(blocks)
-        elif blocks:
-            turns.append((role, blocks))
+    turns = alternate(
+        ("assistant" if message.role == "assistant" else "user", _blocks(message))
+        for message in request.messages
+        if message.role != "system"
+    )
     return [{"role": role, "content": blocks} for role, blocks in turns]
 
 
@@ -88,7 +83,7 @@ def _block(part: Part) -> dict[str, object] | None:
             name = {"title": part.name} if part.name else {}
             return {"type": "document", "source": _source(part), **name}
         case ToolCall():
-            arguments = _arguments_object(part.arguments)
+            arguments = arguments_object(part.arguments)
             return {"type": "tool_use", "id": part.id, "name": part.name, "input": arguments}
         case ToolResult():
             inner = [block for piece in part.parts if (block := _block(piece)) is not None]
@@ -111,15 +106,6 @@ def _thinking(part: Reasoning) -> dict[str, object] | None:
     if part.signature is None:
         return None
     return {"type": "thinking", "thinking": part.text, "signature": part.signature}
-
-
-def _arguments_object(text: str) -> object:
-    """Arguments as the object that the API demands; what is no object is wrapped, so that nothing is lost."""
-    try:
-        value = parse_json(text or "{}")
-    except Unparsable:
-        value = text
-    return value if isinstance(value, dict) else {"arguments": value}
 
 
 def _parameters(call: Call, settled: Settled) -> dict[str, object]:

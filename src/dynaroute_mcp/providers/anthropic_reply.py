@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
-from pydantic import ValidationError
-
 from dynaroute_mcp.providers import failure
 from dynaroute_mcp.providers.base import Call, Ending
 from dynaroute_mcp.providers.parsing import Lenient, Name, Theirs
@@ -112,10 +110,7 @@ class _Event(Theirs):
 
 
 def _parse(call: Call, document: object) -> _Message:
-    try:
-        message = _Message.model_validate(document)
-    except (ValidationError, RecursionError) as error:
-        raise failure.garbled(call, "it is no message") from error
+    message = failure.parsed(call, _Message, document, "message")
     if message.error or message.type == "error":
         raise failure.in_band(call, document)
     return message
@@ -159,12 +154,11 @@ def _parts(call: Call, block: _Block, position: int) -> Iterator[Part]:
         yield Reasoning(redacted=block.data, provider=provider)
     elif block.type == "tool_use":
         arguments = failure.json_text(call, block.input) or "{}"
-        if not block.name:
-            raise failure.garbled(call, "it calls a tool without a name")
+        name = failure.tool_name(call, block.name)
         if _is_answer(call, block):
             yield Text(text=arguments)
         else:
-            yield ToolCall(id=block.id or f"call_{position}", name=block.name, arguments=arguments)
+            yield ToolCall(id=block.id or f"call_{position}", name=name, arguments=arguments)
 
 
 def _is_answer(call: Call, block: _Block) -> bool:
@@ -221,10 +215,7 @@ class MessagesReader:
 
     def feed(self, document: object) -> Iterator[StreamEvent]:
         """Translate one event; see `StreamReader`."""
-        try:
-            event = _Event.model_validate(document)
-        except (ValidationError, RecursionError) as error:
-            raise failure.garbled(self._call, "a piece of its stream is no event") from error
+        event = failure.parsed(self._call, _Event, document, "event")
         if event.error or event.type == "error":
             raise failure.in_band(self._call, document)
         if event.message is not None:
@@ -267,14 +258,13 @@ class MessagesReader:
         elif block.type == "redacted_thinking":
             yield ReasoningDelta(redacted=block.data)
         elif block.type == "tool_use":
-            if not block.name:
-                raise failure.garbled(self._call, "it calls a tool without a name")
+            name = failure.tool_name(self._call, block.name)
             self._unfilled[index] = block.input
             if _is_answer(self._call, block):
                 self._answers.add(index)
             else:
                 number = self._tools.setdefault(index, len(self._tools))
-                yield ToolCallDelta(index=number, id=block.id or f"call_{number}", name=block.name)
+                yield ToolCallDelta(index=number, id=block.id or f"call_{number}", name=name)
 
     def _block_grows(self, index: int, delta: _Block) -> Iterator[StreamEvent]:
         if delta.text:

@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
+from typing import TypeVar
+
+from pydantic import ValidationError
 
 from dynaroute_mcp.errors import (
     ProviderContentBlocked,
@@ -24,7 +27,9 @@ from dynaroute_mcp.errors import (
     ProviderUnavailable,
 )
 from dynaroute_mcp.providers.base import Call
-from dynaroute_mcp.providers.parsing import Unparsable, dump_json, parse_json
+from dynaroute_mcp.providers.parsing import Theirs, Unparsable, dump_json, parse_json
+
+Reply = TypeVar("Reply", bound=Theirs)
 
 MAX_RETRY_AFTER_S = 86_400.0
 """A longer wait is cut to a day: it means 'not now' all the same."""
@@ -169,6 +174,29 @@ def refused(call: Call, why: str) -> ProviderRefusedRequest:
         model_id=call.model.id,
         status=400,
     )
+
+
+def parsed(call: Call, kind: type[Reply], document: object, name: str) -> Reply:
+    """Validate a provider's document as what it should be; `name` says what that is, for the error.
+
+    Raises:
+        ProviderGarbled: it is something else.
+    """
+    try:
+        return kind.model_validate(document)
+    except (ValidationError, RecursionError) as error:
+        raise garbled(call, f"it is no {name}") from error
+
+
+def tool_name(call: Call, name: str | None) -> str:
+    """Return a called tool's name.
+
+    Raises:
+        ProviderGarbled: there is none.
+    """
+    if not name:
+        raise garbled(call, "it calls a tool without a name")
+    return name
 
 
 def json_text(call: Call, value: object) -> str:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from dynaroute_mcp.providers.base import Call, Ending, Outgoing
+from dynaroute_mcp.providers.conversation import alternate, arguments_object, system_text
 from dynaroute_mcp.providers.gemini_reply import OWN_ID, ContentReader, read_reply
 from dynaroute_mcp.providers.parameters import Settled, settle
-from dynaroute_mcp.providers.parsing import Unparsable, parse_json
 from dynaroute_mcp.providers.schema import for_gemini
 from dynaroute_mcp.types import (
     ChatRequest,
@@ -36,7 +36,7 @@ class GenerateContent:
         settled = settle(call, "gemini")
         request = settled.request
         body: dict[str, object] = {"contents": _contents(call, request), **_tools(request)}
-        system = "\n\n".join(message.text for message in request.messages if message.role == "system")
+        system = system_text(request)
         if system:
             body["systemInstruction"] = {"parts": [{"text": system}]}
         generation = _generation(call, settled)
@@ -68,16 +68,11 @@ def _contents(call: Call, request: ChatRequest) -> list[dict[str, object]]:
         for part in message.parts
         if isinstance(part, ToolCall)
     }
-    turns: list[tuple[str, list[dict[str, object]]]] = []
-    for message in request.messages:
-        if message.role == "system":
-            continue
-        role = "model" if message.role == "assistant" else "user"
-        parts = _parts(call, message, names)
-        if turns and turns[-1][0] == role:
-            turns[-1][1].extend(parts)
-        elif parts:
-            turns.append((role, parts))
+    turns = alternate(
+        ("model" if message.role == "assistant" else "user", _parts(call, message, names))
+        for message in request.messages
+        if message.role != "system"
+    )
     return [{"role": role, "parts": parts} for role, parts in turns]
 
 
@@ -117,22 +112,13 @@ def _media(part: Image | Document) -> dict[str, object]:
 def _function_call(call: Call, part: ToolCall, *, is_first: bool) -> dict[str, object]:
     """A call with its signature; Gemini 3 demands one on the first call of a turn, whoever made it."""
     wire: dict[str, object] = {
-        "functionCall": {"name": part.name, "args": _args(part.arguments), **_id(part.id)}
+        "functionCall": {"name": part.name, "args": arguments_object(part.arguments), **_id(part.id)}
     }
     if part.signature is not None:
         wire["thoughtSignature"] = part.signature
     elif is_first and call.model.constraints.thinking == "effort":
         wire["thoughtSignature"] = _NO_SIGNATURE
     return wire
-
-
-def _args(text: str) -> object:
-    """Arguments as the object that the API demands; what is no object is wrapped, so that nothing is lost."""
-    try:
-        value = parse_json(text or "{}")
-    except Unparsable:
-        value = text
-    return value if isinstance(value, dict) else {"arguments": value}
 
 
 def _function_response(result: ToolResult, names: Mapping[str, str]) -> list[dict[str, object]]:

@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated
 
-from pydantic import ValidationError
-
 from dynaroute_mcp.errors import ProviderContentBlocked
 from dynaroute_mcp.providers import failure
 from dynaroute_mcp.providers.base import Call, Ending
@@ -110,10 +108,7 @@ class _Reply(Theirs):
 
 
 def _parse(call: Call, document: object) -> _Reply:
-    try:
-        reply = _Reply.model_validate(document)
-    except (ValidationError, RecursionError) as error:
-        raise failure.garbled(call, "it is no generated content") from error
+    reply = failure.parsed(call, _Reply, document, "generated content")
     if reply.error:
         raise failure.in_band(call, document)
     if reply.promptFeedback is not None and reply.promptFeedback.blockReason and not reply.candidates:
@@ -219,13 +214,11 @@ class ContentReader:
                 yield ReasoningDelta(signature=part.thoughtSignature)
 
     def _tool_call(self, asked: _FunctionCall, signature: str | None) -> ToolCallDelta:
-        if not asked.name:
-            raise failure.garbled(self._call, "it calls a tool without a name")
         number, self._calls = self._calls, self._calls + 1
         return ToolCallDelta(
             index=number,
             id=asked.id or f"{OWN_ID}{number}",
-            name=asked.name,
+            name=failure.tool_name(self._call, asked.name),
             arguments=failure.json_text(self._call, asked.args) or "{}",
             signature=signature,
         )

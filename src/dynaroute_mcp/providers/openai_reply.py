@@ -7,8 +7,6 @@ are read here by field, never by the vendor's name. It does no I/O.
 from collections.abc import Iterator, Mapping
 from typing import Annotated
 
-from pydantic import ValidationError
-
 from dynaroute_mcp.providers import failure
 from dynaroute_mcp.providers.base import Call, Ending
 from dynaroute_mcp.providers.parsing import Lenient, Name, Theirs
@@ -110,10 +108,7 @@ class _Reply(Theirs):
 
 
 def _parse(call: Call, document: object) -> _Reply:
-    try:
-        reply = _Reply.model_validate(document)
-    except (ValidationError, RecursionError) as error:
-        raise failure.garbled(call, "it is no chat completion") from error
+    reply = failure.parsed(call, _Reply, document, "chat completion")
     if reply.error:
         raise failure.in_band(call, document)
     return reply
@@ -151,11 +146,9 @@ def _parts(call: Call, message: _Message) -> Iterator[Part]:
     if text:
         yield Text(text=text)
     for position, tool_call in enumerate(message.tool_calls or ()):
-        if not tool_call.function.name:
-            raise failure.garbled(call, "it calls a tool without a name")
         yield ToolCall(
             id=tool_call.id or f"call_{position}",
-            name=tool_call.function.name,
+            name=failure.tool_name(call, tool_call.function.name),
             arguments=failure.json_text(call, tool_call.function.arguments) or "{}",
         )
 
@@ -266,12 +259,10 @@ class ChatReader:
             yield TextDelta(text=text)
         for position, tool_call in enumerate(delta.tool_calls or ()):
             index, is_new = self._calls.place(tool_call, position)
-            if is_new and not tool_call.function.name:
-                raise failure.garbled(self._call, "it calls a tool without a name")
             yield ToolCallDelta(
                 index=index,
                 id=(tool_call.id or f"call_{index}") if is_new else None,
-                name=tool_call.function.name if is_new else None,
+                name=failure.tool_name(self._call, tool_call.function.name) if is_new else None,
                 arguments=failure.json_text(self._call, tool_call.function.arguments),
             )
 

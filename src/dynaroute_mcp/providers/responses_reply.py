@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import ValidationError
-
 from dynaroute_mcp.providers import failure
 from dynaroute_mcp.providers.base import Call, Ending
 from dynaroute_mcp.providers.parsing import Lenient, Name, Theirs
@@ -91,10 +89,7 @@ class _Event(Theirs):
 
 
 def _parse(call: Call, document: object) -> _Response:
-    try:
-        response = _Response.model_validate(document)
-    except (ValidationError, RecursionError) as error:
-        raise failure.garbled(call, "it is no response") from error
+    response = failure.parsed(call, _Response, document, "response")
     _raise_error(call, response, document)
     return response
 
@@ -140,11 +135,8 @@ def _parts(call: Call, item: _Item, position: int) -> Iterator[Part]:
             provider=call.endpoint.provider.id,
         )
     elif item.type == "function_call":
-        if not item.name:
-            raise failure.garbled(call, "it calls a tool without a name")
-        yield ToolCall(
-            id=item.call_id or f"call_{position}", name=item.name, arguments=item.arguments or "{}"
-        )
+        name = failure.tool_name(call, item.name)
+        yield ToolCall(id=item.call_id or f"call_{position}", name=name, arguments=item.arguments or "{}")
 
 
 def _reported(usage: _Usage | None) -> Reported | None:
@@ -184,10 +176,7 @@ class ResponseReader:
 
     def feed(self, document: object) -> Iterator[StreamEvent]:
         """Translate one event; see `StreamReader`."""
-        try:
-            event = _Event.model_validate(document)
-        except (ValidationError, RecursionError) as error:
-            raise failure.garbled(self._call, "a piece of its stream is no event") from error
+        event = failure.parsed(self._call, _Event, document, "event")
         if event.error or event.type == "error":
             raise failure.in_band(self._call, document)
         if event.response is not None:
@@ -212,10 +201,12 @@ class ResponseReader:
 
     def _item(self, event: _Event, item: _Item) -> Iterator[StreamEvent]:
         if event.type == "response.output_item.added" and item.type == "function_call":
-            if not item.name:
-                raise failure.garbled(self._call, "it calls a tool without a name")
             number = self._tools.setdefault(event.output_index, len(self._tools))
-            yield ToolCallDelta(index=number, id=item.call_id or f"call_{number}", name=item.name)
+            yield ToolCallDelta(
+                index=number,
+                id=item.call_id or f"call_{number}",
+                name=failure.tool_name(self._call, item.name),
+            )
         elif event.type == "response.output_item.done" and item.type == "reasoning":
             yield ReasoningDelta(signature=item.id, redacted=item.encrypted_content)
 
