@@ -1,17 +1,13 @@
 """The gate before every HTTP request: which site asks, and with which key.
 
-A browser can be led to a server on this machine under a foreign name (DNS rebinding), so the Host must be one that
-no stranger's DNS can point here: loopback, a bare address, or a name that the operator allowed. A page may call only
-from loopback, from where the server itself is, or from an allowed name. Then every request needs a DynaRoute key or
-the admin token; a request is judged by its own key, so a revoked one stops in the middle of a session.
+`sites` says who may ask at all. Then every request needs a DynaRoute key or the admin token; it is judged by its own
+key, so a revoked one stops in the middle of a session.
 """
 
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Collection
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
@@ -20,6 +16,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dynaroute_mcp import sites
 from dynaroute_mcp.errors import AuthenticationFailed, DynarouteError
 from dynaroute_mcp.mcp_server.access import OPERATOR, SCOPE_KEY, Visitor
 
@@ -28,8 +25,6 @@ if TYPE_CHECKING:
 
 OPEN_PATHS: Final = frozenset({"/health"})
 """Need no key; they tell nothing but that the server is up."""
-
-_LOOPBACK_NAMES: Final = frozenset({"localhost", "localhost.localdomain"})
 
 
 class Gate:
@@ -61,19 +56,15 @@ class Gate:
         await self._app(scope, receive, send)
 
     def _refuse_site(self, headers: Headers) -> JSONResponse | None:
-        host = _host_of(headers.get("host", ""))
-        if not (is_loopback(host) or _is_address(host) or host in self._allowed):
-            return _refusal(421, "invalid_host", "this Host is not served here; allow it with --allow-host")
-        origin = headers.get("origin")
-        if origin is None:
-            return None
-        asked = urlsplit(origin)
-        same = asked.netloc.casefold() == headers["host"].casefold()
-        if asked.scheme in ("http", "https") and (
-            same or is_loopback(asked.hostname or "") or asked.hostname in self._allowed
-        ):
-            return None
-        return _refusal(403, "invalid_origin", "pages of this origin may not call this server")
+        match sites.fault(headers.get("host", ""), headers.get("origin"), self._allowed):
+            case "host":
+                return _refusal(
+                    421, "invalid_host", "this Host is not served here; allow it with --allow-host"
+                )
+            case "origin":
+                return _refusal(403, "invalid_origin", "pages of this origin may not call this server")
+            case None:
+                return None
 
     async def _admit(self, headers: Headers, scope: Scope) -> JSONResponse | None:
         scheme, _, key = headers.get("authorization", "").partition(" ")
@@ -99,29 +90,6 @@ class Gate:
             return OPERATOR
         core = await self._core()
         return Visitor(kind="keyholder", caller=await core.accounts.caller_for(key))
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a name or address can mean this machine only."""
-    if host.casefold() in _LOOPBACK_NAMES or host.casefold().endswith(".localhost"):
-        return True
-    return _is_address(host) and ip_address(host).is_loopback
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _host_of(header: str) -> str:
-    """Take the port off a Host header; empty when it is no host at all."""
-    try:
-        return urlsplit(f"//{header}").hostname or ""
-    except ValueError:
-        return ""
 
 
 def _unauthorized(why: str | None) -> JSONResponse:

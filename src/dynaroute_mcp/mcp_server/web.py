@@ -19,9 +19,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 
 from dynaroute_mcp.errors import ConfigurationInvalid
-from dynaroute_mcp.mcp_server.gate import Gate, is_loopback
+from dynaroute_mcp.mcp_server.gate import Gate
 from dynaroute_mcp.mcp_server.opening import LazyCore, with_settings
 from dynaroute_mcp.mcp_server.server import build
+from dynaroute_mcp.sites import is_loopback
 
 if TYPE_CHECKING:
     from dynaroute_mcp.settings import Settings
