@@ -11,6 +11,7 @@ from dynaroute_mcp.types import Cost, Usage
 Processing = Literal["standard", "batch"]
 
 ZERO: Final = Decimal(0)
+_ONE: Final = Decimal(1)
 NOTHING: Final = Cost(input_usd=ZERO, output_usd=ZERO, basis="nothing was used")
 """What a call costs that no provider answered."""
 
@@ -80,7 +81,7 @@ def maximum_usd(
         output_tokens: the bound that is sent to the provider, reasoning included.
     """
     totals = []
-    for at in instants:
+    for at in _differing(catalog, model_id, instants):
         rates = current_rates(catalog, model_id, at, input_tokens=input_tokens)
         if rates is None:
             return None
@@ -89,6 +90,14 @@ def maximum_usd(
         )
         totals.append(_usd(input_tokens, dearest) + _usd(output_tokens, rates.output_usd_per_mtok))
     return max(totals)
+
+
+def _differing(catalog: Catalog, model_id: str, instants: tuple[datetime, ...]) -> tuple[datetime, ...]:
+    """The instants at which a price may differ: all of them at a change of rows or by the hour, else one."""
+    rows = [catalog.find_price(model_id, at) for at in instants]
+    first = rows[0]
+    steady = first is not None and first.calendar is None and all(row is first for row in rows)
+    return instants[:1] if steady else instants
 
 
 def current_rates(
@@ -109,7 +118,8 @@ def current_rates(
     table = row.batch if processing == "batch" else row
     if table is None:
         return None
-    return resolved(table.at_size(input_tokens)).scaled(time_factor(catalog, row, at))
+    rates, factor = resolved(table.at_size(input_tokens)), time_factor(catalog, row, at)
+    return rates if factor == _ONE else rates.scaled(factor)
 
 
 def cost_at(rates: Rates, usage: Usage, basis: str) -> Cost:
@@ -149,9 +159,9 @@ def resolved(rates: UsdPerMtok) -> Rates:
 def time_factor(catalog: Catalog, row: Price, at: datetime) -> Decimal:
     """What the hour makes of a row's rates: more than 1 at a provider's peak."""
     if row.calendar is None:
-        return Decimal(1)
+        return _ONE
     calendar = catalog.calendars[row.calendar]
-    return calendar.multiplier if _at_peak(calendar, at.astimezone(UTC)) else Decimal(1)
+    return calendar.multiplier if _at_peak(calendar, at.astimezone(UTC)) else _ONE
 
 
 def _at_peak(calendar: Calendar, at: datetime) -> bool:
