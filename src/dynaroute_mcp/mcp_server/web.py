@@ -17,6 +17,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
+from starlette.types import Message, Receive, Scope, Send
 
 from dynaroute_mcp.errors import ConfigurationInvalid
 from dynaroute_mcp.mcp_server.gate import Gate
@@ -119,7 +120,8 @@ def create_app(
     if transport != "sse":
         routes += streamable.routes
     if transport != "streamable-http":
-        routes += server.sse_app(transport_security=guarded, max_request_body_size=MAX_BODY_BYTES).routes
+        older = server.sse_app(transport_security=guarded, max_request_body_size=MAX_BODY_BYTES)
+        routes += [_once(route) for route in older.routes]
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -128,6 +130,27 @@ def create_app(
 
     gate = Middleware(Gate, core=core, admin_token=settings.admin_token, allowed_hosts=allowed_hosts)
     return Starlette(routes=routes, lifespan=lifespan, middleware=[gate])
+
+
+def _once(route: BaseRoute) -> BaseRoute:
+    """Let only the first response of the SSE route out: after a stream mcp 2.3.0 sends an empty second one."""
+    if not isinstance(route, Route):
+        return route
+    inner = route.app
+
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        starts = 0
+
+        async def first(message: Message) -> None:
+            nonlocal starts
+            starts += message["type"] == "http.response.start"
+            if starts <= 1:
+                await send(message)
+
+        await inner(scope, receive, first)
+
+    route.app = stream
+    return route
 
 
 async def _health(_request: Request) -> JSONResponse:
