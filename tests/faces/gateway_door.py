@@ -9,7 +9,6 @@ from typing import Any
 
 import anyio
 import httpx2
-from pydantic import SecretStr
 from starlette.applications import Starlette
 from tests.scripted import Script, Time, scripted_core, settings
 
@@ -58,14 +57,12 @@ class Door:
 async def door(folder: Path, script: Script | None = None, **fields: Any) -> AsyncIterator[Door]:
     """A gateway, and alice of the free plan before it."""
     script, time = script or Script(), Time()
-    async with scripted_core(settings(folder, **fields), script, time=time) as core:
+    async with scripted_core(settings(folder, admin_token=ADMIN, **fields), script, time=time) as core:
 
         async def current() -> Core:
             return core
 
-        app = create_app(
-            current, time.ambient(), admin_token=SecretStr(ADMIN), allowed_hosts={"router.example"}
-        )
+        app = create_app(current, time.ambient(), allowed_hosts={"router.example"})
         new = await core.accounts.generate_key("alice", strategy=Strategy.BALANCED)
         yield Door(app=app, core=core, script=script, time=time, key=new.secret)
 
@@ -117,7 +114,7 @@ class Wire:
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 8000),
         }
-        await self.app(scope, receive, send)  # type: ignore[arg-type]  # a plain dictionary is a message
+        await self.app(scope, receive, send)
 
     @property
     def status(self) -> int:

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -38,15 +37,13 @@ def create_app(
     core: "Callable[[], Awaitable[Core]]",
     ambient: Ambient,
     *,
-    admin_token: SecretStr | None = None,
     allowed_hosts: Collection[str] = (),
 ) -> Starlette:
     """Make the ASGI app.
 
     Args:
-        core: gives the core of the moment.
+        core: gives the core of the moment; its settings hold the admin token.
         ambient: time and chance of the process.
-        admin_token: opens everything; without one, what needs it stays closed.
         allowed_hosts: names other than loopback and bare addresses under which it is reached.
     """
     desk = Desk(
@@ -57,7 +54,7 @@ def create_app(
         cache=Cache(ambient.monotonic),
         metrics=Metrics(ambient.monotonic),
     )
-    gate = Middleware(Gate, desk=desk, admin_token=admin_token, allowed_hosts=allowed_hosts)
+    gate = Middleware(Gate, desk=desk, allowed_hosts=allowed_hosts)
     handlers = dict.fromkeys((DynarouteError, Refusal, HTTPException), _refuse)
     app = Starlette(routes=ROUTES, middleware=[gate], exception_handlers=handlers)
     app.router.redirect_slashes = False  # an address is right or wrong

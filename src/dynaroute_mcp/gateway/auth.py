@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 from typing import Final
 
-from pydantic import SecretStr
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -64,12 +63,9 @@ class Failures:
 class Gate:
     """ASGI middleware that lets a request pass with its session, or answers it."""
 
-    def __init__(
-        self, app: ASGIApp, *, desk: Desk, admin_token: SecretStr | None, allowed_hosts: Collection[str]
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, desk: Desk, allowed_hosts: Collection[str]) -> None:
         self._app = app
         self._desk = desk
-        self._admin_token = admin_token.get_secret_value().encode() if admin_token else None
         self._allowed = frozenset(name.casefold() for name in allowed_hosts)
         self._failures = Failures(desk.monotonic)
 
@@ -83,20 +79,20 @@ class Gate:
         given_id = given if _GIVEN_ID.fullmatch(given) else None
         request_id = given_id or self._desk.new_id()
         stamp = Stamp(send, scope, self._desk, request_id)
-        try:
-            with self._desk.metrics.watch(scope, stamp):
+        with self._desk.metrics.watch(scope, stamp):
+            try:
                 self._check_site(headers)
                 if not self._is_open(scope, headers):
                     scope[SCOPE_KEY] = await self._admit(headers, scope, request_id, given_id)
                 await self._app(scope, receive, stamp)
-        except (DynarouteError, Refusal) as error:
-            await error_response(error, request_id)(scope, receive, stamp)
-        except Exception:
-            logger.exception("a request crashed", extra={"path": scope["path"], "request": request_id})
-            if stamp.status:
-                raise  # half an answer has left: only the connection can still be cut
-            crash = Refusal(500, "internal error; the log has the reason", reason="internal")
-            await error_response(crash, request_id)(scope, receive, stamp)
+            except (DynarouteError, Refusal) as error:
+                await error_response(error, request_id)(scope, receive, stamp)
+            except Exception:
+                logger.exception("a request crashed", extra={"path": scope["path"], "request": request_id})
+                if stamp.status:
+                    raise  # half an answer has left: only the connection can still be cut
+                crash = Refusal(500, "internal error; the log has the reason", reason="internal")
+                await error_response(crash, request_id)(scope, receive, stamp)
 
     def _check_site(self, headers: Headers) -> None:
         fault = sites.fault(headers.get("host", ""), headers.get("origin"), self._allowed)
@@ -116,7 +112,7 @@ class Gate:
         core = await self._desk.core()
         scheme, _, key = headers.get("authorization", "").partition(" ")
         key = key.strip() if scheme.casefold() == "bearer" else ""
-        operator = self._is_admin(key)
+        operator = _is_admin(core, key)
         try:
             caller = await core.caller() if operator else await self._caller(core, key)
         except AuthenticationFailed as error:
@@ -131,10 +127,6 @@ class Gate:
         if len(key) > _MAX_KEY_CHARS:  # before anything is hashed
             key = key[:_MAX_KEY_CHARS]
         return await core.accounts.caller_for(key)
-
-    def _is_admin(self, key: str) -> bool:
-        token = self._admin_token
-        return token is not None and hmac.compare_digest(key.encode("utf-8", "replace"), token)
 
     def _unauthorized(self, why: str, address: str) -> Refusal:
         wait_s = self._failures.add(address)
@@ -173,6 +165,13 @@ class Stamp:
                 headers.update(await quota_headers(session, self._clock()))
             self.status = message["status"]
         await self._send(message)
+
+
+def _is_admin(core: Core, key: str) -> bool:
+    token = core.settings.admin_token
+    return token is not None and hmac.compare_digest(
+        key.encode("utf-8", "replace"), token.get_secret_value().encode()
+    )
 
 
 def _address(scope: Scope) -> str:

@@ -1,0 +1,325 @@
+"""One process for everything: the gateway, MCP at `/mcp` and `/sse`, health and metrics, on one port and one core.
+
+The only place that knows both faces. SIGHUP reads the configuration anew: requests that run keep the core they began
+with, later ones get the new one. A signal to stop lets running requests end, and ends idle MCP streams at once.
+"""
+
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import anyio
+import uvicorn
+from anyio.abc import TaskGroup, TaskStatus
+from starlette.applications import Starlette
+from starlette.routing import Router
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from dynaroute_mcp.errors import ConfigurationInvalid, DynarouteError
+from dynaroute_mcp.gateway.app import create_app as create_gateway
+from dynaroute_mcp.mcp_server.opening import LazyCore
+from dynaroute_mcp.mcp_server.web import check_binding
+from dynaroute_mcp.mcp_server.web import create_app as create_mcp
+from dynaroute_mcp.runtime import AMBIENT, Core, open_core
+from dynaroute_mcp.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+Transport = Literal["all", "sse", "streamable-http"]
+"""Of MCP; `all` is both. The gateway is always there."""
+
+MAX_CONNECTIONS: Final = 2_048
+"""Open connections and running requests; one more is answered with 503."""
+
+SHUTDOWN_S: Final = 60
+"""How long running requests may go on after a signal."""
+
+STALLED_S: Final = 30.0
+"""A client that reads nothing for so long while an answer waits for it is cut off."""
+
+HEADERS_S: Final = 15.0
+"""A connection that sends no whole request head for one to two such spans is cut off."""
+
+
+def serve(
+    settings: Settings,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    transport: Transport = "all",
+    *,
+    allowed_hosts: Collection[str] = (),
+    reread: Callable[[], Settings] | None = None,
+) -> None:
+    """Serve over HTTP until a signal comes.
+
+    Args:
+        settings: of this process.
+        host: address to listen on.
+        port: 0 takes any free one.
+        transport: which of MCP's two.
+        allowed_hosts: names under which others reach this server, without ports.
+        reread: reads the settings anew on SIGHUP; `None` leaves the signal alone.
+
+    Raises:
+        ConfigurationInvalid: the address is open to others and there is no admin token.
+    """
+    check_binding(settings, host)
+    front = Front(settings, transport, {*allowed_hosts, socket.gethostname()}, reread=reread)
+    config = uvicorn.Config(
+        front.app,
+        host=host,
+        port=port,
+        http=PatientOnlySoLong,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        ws="none",
+    )
+    _Server(config, front).run()
+
+
+class _Server(uvicorn.Server):
+    """Ends idle MCP streams before it waits for running requests."""
+
+    def __init__(self, config: uvicorn.Config, front: "Front") -> None:
+        super().__init__(config)
+        self._front = front
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, let requests end, close."""
+        self._front.hang_up()
+        await super().shutdown(sockets)
+
+
+# ---------------------------------------------------------------- cores
+
+
+@dataclass(slots=True, eq=False)
+class _Generation:
+    """A core, and how many requests work with it or an older one."""
+
+    core: Core
+    requests: int = 0
+    over: anyio.Event = field(default_factory=anyio.Event)
+
+
+class Hub:
+    """Keeps the core of the moment, and older ones until their last request has ended."""
+
+    def __init__(self, opener: Callable[[Settings], AbstractAsyncContextManager[Core]]) -> None:
+        self._opener = opener
+        self._generations: list[_Generation] = []
+        self._group: TaskGroup | None = None
+
+    async def __call__(self) -> Core:
+        """Return the core of the moment."""
+        return self._generations[-1].core
+
+    @asynccontextmanager
+    async def running(self, settings: Settings) -> AsyncIterator[None]:
+        """Open the first core, and close all in the end.
+
+        Raises:
+            ConfigurationInvalid: the catalog is wrong.
+        """
+        async with anyio.create_task_group() as self._group:
+            await self.renew(settings)
+            try:
+                yield
+            finally:
+                for generation in self._generations:
+                    generation.over.set()
+
+    async def renew(self, settings: Settings) -> None:
+        """Open a core with these settings and use it from now on.
+
+        Raises:
+            ConfigurationInvalid: the catalog is wrong; the old core stays.
+        """
+        assert self._group is not None, "the hub is running"
+        opened = await self._group.start(self._keep, settings)
+        if isinstance(opened, DynarouteError):
+            raise opened
+        self._generations.append(opened)
+        self._close_idle()
+
+    @contextlib.contextmanager
+    def request(self) -> Iterator[None]:
+        """Keep every core that is open now for the time of one request."""
+        generation = self._generations[-1]
+        generation.requests += 1
+        try:
+            yield
+        finally:
+            generation.requests -= 1
+            self._close_idle()
+
+    def _close_idle(self) -> None:
+        """Close from the oldest on: a request may have got a newer core than the one it is counted with."""
+        while len(self._generations) > 1 and not self._generations[0].requests:
+            self._generations.pop(0).over.set()
+
+    async def _keep(
+        self, settings: Settings, *, task_status: TaskStatus[_Generation | DynarouteError]
+    ) -> None:
+        try:
+            async with self._opener(settings) as core:
+                generation = _Generation(core)
+                task_status.started(generation)
+                await core.availability.ready()  # local servers are found before anybody asks
+                await generation.over.wait()
+        except ConfigurationInvalid as error:
+            task_status.started(error)
+
+
+class _Shared(LazyCore):
+    """The hub's core, as the MCP server asks for one; nothing is opened or closed through it."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__()
+        self._hub = hub
+
+    async def __call__(self) -> Core:
+        """Return the core of the moment."""
+        return await self._hub()
+
+    def warm(self) -> None:
+        """Do nothing: the core is open."""
+
+    @asynccontextmanager
+    async def lifespan(self, _server: object = None) -> AsyncIterator[None]:
+        """Stand for one connection."""
+        yield
+
+
+# ---------------------------------------------------------------- the app
+
+
+class Front:
+    """Passes each request on to the face that it is for."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        transport: Transport,
+        allowed_hosts: Collection[str],
+        *,
+        reread: Callable[[], Settings] | None = None,
+        opener: Callable[[Settings], AbstractAsyncContextManager[Core]] = open_core,
+    ) -> None:
+        self._settings = settings
+        self._reread = reread
+        self._hub = Hub(opener)
+        self._gateway = create_gateway(self._hub, AMBIENT, allowed_hosts=allowed_hosts)
+        self._mcp = create_mcp(
+            settings,
+            core=_Shared(self._hub),
+            transport="http" if transport == "all" else transport,
+            allowed_hosts=allowed_hosts,
+        )
+        self._mcp_roots = {_root(getattr(route, "path", "")) for route in self._mcp.routes} - {"health"}
+        self._streams: set[anyio.CancelScope] = set()
+        self.app = Router(default=self._pass_on, lifespan=self._lifespan)
+
+    def hang_up(self) -> None:
+        """End the MCP streams that wait for something to tell."""
+        for stream in self._streams:
+            stream.cancel()
+
+    async def renew(self) -> None:
+        """Read the settings anew; where they are wrong, say so and go on with the old ones."""
+        assert self._reread is not None, "asked for by the operator"
+        try:
+            await self._hub.renew(await anyio.to_thread.run_sync(self._reread))
+        except ConfigurationInvalid as error:
+            logger.error("the configuration was not taken", extra={"reason": str(error)})  # noqa: TRY400
+        else:
+            logger.warning("the configuration was read anew")
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        async with (
+            self._hub.running(self._settings),
+            self._mcp.router.lifespan_context(self._mcp),
+            anyio.create_task_group() as group,
+        ):
+            if self._reread is not None and hasattr(signal, "SIGHUP"):
+                group.start_soon(self._watch)
+            yield
+            group.cancel_scope.cancel()
+
+    async def _watch(self) -> None:
+        with anyio.open_signal_receiver(signal.SIGHUP) as signals:
+            async for _ in signals:
+                await self.renew()
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        with self._hub.request():
+            if _root(scope["path"]) not in self._mcp_roots:
+                await self._gateway(scope, receive, send)
+            elif scope["method"] != "GET":
+                await self._mcp(scope, receive, send)
+            else:
+                with anyio.CancelScope() as stream:
+                    self._streams.add(stream)
+                    try:
+                        await self._mcp(scope, receive, send)
+                    finally:
+                        self._streams.discard(stream)
+
+
+def _root(path: str) -> str:
+    return path.removeprefix("/").partition("/")[0]
+
+
+# ---------------------------------------------------------------- connections
+
+
+class PatientOnlySoLong(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # one of uvicorn's two, by what is installed
+    """An HTTP connection that is cut when its client neither reads its answer nor sends its request."""
+
+    _stalled: Any = None  # Any: the loop's timer handle; the loop's own module stays out of here
+
+    def connection_made(self, transport: object) -> None:
+        """Begin to watch."""
+        super().connection_made(transport)
+        self._watch = self.loop.call_later(HEADERS_S, self._look, self.cycle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop watching."""
+        self._watch.cancel()
+        self._give_time()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly: wait, but not for ever."""
+        super().pause_writing()
+        self._stalled = self._stalled or self.loop.call_later(STALLED_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        super().resume_writing()
+        self._give_time()
+
+    def _give_time(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _look(self, before: object) -> None:
+        """Cut a connection that had no request since the last look."""
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if self.cycle is before and not answering:
+            self.transport.abort()
+        else:
+            self._watch = self.loop.call_later(HEADERS_S, self._look, self.cycle)
