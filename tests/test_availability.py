@@ -8,6 +8,7 @@ from tests.scripted import CATALOG, settings
 
 from dynaroute_mcp.availability import Availability
 from dynaroute_mcp.catalog import Model, Provider
+from dynaroute_mcp.errors import ConfigurationInvalid
 from dynaroute_mcp.providers.discovery import Discovered
 from dynaroute_mcp.settings import Settings
 
@@ -106,13 +107,36 @@ async def test_local_servers_are_looked_for_once_however_many_wait(tmp_path: Pat
         return (Discovered(provider=OLLAMA, models=(LLAMA,)),)
 
     now = Availability(CATALOG, Settings(variables={}, database=tmp_path / "x.db"), discover)
-    assert now.simulated
+    before = now.simulated
 
     async with anyio.create_task_group() as tasks:
         for _ in range(5):
             tasks.start_soon(now.ready)
 
     assert looks == 1
+    assert before
     assert not now.simulated
     assert now.can_call(now.catalog.get_model("ollama/llama3"))
     assert now.endpoints["ollama"].api_key is None
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://169.254.169.254/latest/meta-data/",
+        "http://2852039166/",
+        "http://0xA9FEA9FE/",
+        "http://[::ffff:169.254.169.254]/",
+        "http://0177.0.0.1/",
+        "http://127.1/",
+        "http://localtest.me/",
+        "http://[::]/",
+        "http://0/",
+        "http://evil@127.0.0.1/",
+        "http://127.0.0.1#@api.openai.com/",
+        "file:///etc/passwd",
+    ],
+)
+def test_an_address_that_no_key_may_go_to_is_refused_by_its_setting(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ConfigurationInvalid, match="OPENAI_BASE_URL"):
+        available(tmp_path, variables={"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": address})

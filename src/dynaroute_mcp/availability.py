@@ -11,7 +11,8 @@ import anyio
 from dynaroute_mcp.catalog import Catalog, Model, Provider
 from dynaroute_mcp.providers.base import Endpoint
 from dynaroute_mcp.providers.discovery import Discovered
-from dynaroute_mcp.settings import Settings
+from dynaroute_mcp.providers.wire import check_base_url
+from dynaroute_mcp.settings import ProviderSettings, Settings
 
 SANDBOX = "sandbox"
 """Id of the embedded provider that simulates."""
@@ -32,6 +33,9 @@ class Availability:
             catalog: as loaded, without local servers.
             settings: keys, addresses and exclusions.
             discover: looks for local servers; `None` never looks.
+
+        Raises:
+            ConfigurationInvalid: a provider's address is not one that a key may be sent to; names the setting.
         """
         self._catalog = catalog
         self._settings = settings
@@ -92,10 +96,15 @@ class Availability:
         key = own.api_key.get_secret_value() if own and own.api_key else self._key(provider)
         if key is None and not provider.keyless:
             return None
-        address = own.base_url if own and own.base_url else None
-        if address is None and provider.base_url_env:
-            address = self._settings.variable(provider.base_url_env)
-        return Endpoint(provider=provider, base_url=(address or provider.base_url).rstrip("/"), api_key=key)
+        return Endpoint(provider=provider, base_url=self._address(provider, own), api_key=key)
+
+    def _address(self, provider: Provider, own: ProviderSettings | None) -> str:
+        if own is not None and own.base_url:
+            return check_base_url(own.base_url, name=f"providers.{provider.id}.base_url")
+        name = provider.base_url_env
+        if name and (address := self._settings.variable(name)):
+            return check_base_url(address, name=name)
+        return check_base_url(provider.base_url, name=f"{provider.id}: base_url")
 
     def _key(self, provider: Provider) -> str | None:
         return next((key for name in provider.key_env if (key := self._settings.variable(name))), None)
