@@ -60,6 +60,12 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(1, keepdims=True)
 
 
+def is_foreign(prompt: str) -> bool:
+    """Whether the teacher, who reads English, cannot be asked: more than a tenth of the letters are not ASCII."""
+    letters = [char for char in prompt[:1000] if char.isalpha()]
+    return sum(char > "\x7f" for char in letters) > 0.1 * len(letters)
+
+
 def hard_targets(rows: list[data.Row]) -> np.ndarray:
     """What people said, softened: a second choice gets a fifth, neighbouring levels a little."""
     targets = np.zeros((len(rows), student.OUTPUTS))
@@ -91,6 +97,10 @@ def lesson(
     weight[: len(rows)] = [shares.get(row.source, (1.5, 1.0)) for row in rows]
     weight[len(rows) :, 0] = 1.0
     weight[len(prompts) :, 0] = 0.25
+    foreign = np.array(
+        [row.lang not in {"", "en"} or is_foreign(row.prompt) for row in rows] + [is_foreign(p) for p in pool]
+    )
+    weight[: len(prompts)][foreign] *= (0.15, 3.0)
     weight[:, 0] *= known
     soft = soft.copy()
     soft[len(prompts) :, 31:] = 0.0

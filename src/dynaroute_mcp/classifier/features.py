@@ -20,7 +20,7 @@ _RESERVED: Final = 1024
 """Slots below belong to cues and shape; hashed features share the rest."""
 
 _HEAD_CHARS, _MIDDLE_CHARS, _TAIL_CHARS = 2400, 600, 1000
-_HEAD_WORDS, _TAIL_WORDS, _BODY_WORDS = 64, 32, 240
+_HEAD_WORDS, _TAIL_WORDS = 64, 32
 _CUE_HEAD, _CUE_TAIL, _SAMPLE_CHARS = 600, 300, 1600
 _GRAM_HEAD, _GRAM_TAIL = 420, 180
 
@@ -91,8 +91,7 @@ def _masked(token: str) -> str:
 def _split(hashes: list[int]) -> tuple[list[int], list[int], list[int]]:
     if len(hashes) <= _HEAD_WORDS + _TAIL_WORDS:
         return hashes, [], []
-    body = hashes[_HEAD_WORDS:-_TAIL_WORDS]
-    return hashes[:_HEAD_WORDS], body[:_BODY_WORDS], hashes[-_TAIL_WORDS:]
+    return hashes[:_HEAD_WORDS], hashes[_HEAD_WORDS:-_TAIL_WORDS], hashes[-_TAIL_WORDS:]
 
 
 def _edges(hashes: list[int]) -> list[int]:
