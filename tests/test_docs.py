@@ -108,7 +108,7 @@ def test_every_environment_variable_is_explained() -> None:
 def test_every_command_is_in_the_readme() -> None:
     assert {name for name in COMMANDS if f"`dynaroute {name}" not in README} == set()
 
-    for group in ("keys", "plan", "db"):
+    for group in ("keys", "plan", "db", "catalog"):
         listed = max(re.findall(rf"`dynaroute {group} ([\w\\|]+)`", README), key=len)
         command = LEAVES[group,]
         assert isinstance(command, click.Group)

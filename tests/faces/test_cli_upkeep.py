@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import shutil
 import sqlite3
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,9 +15,11 @@ from inline_snapshot import snapshot
 from tests.faces.shell import Shell
 from tests.scripted import LUNA, Script, failure
 
+from dynaroute_mcp import serving
+from dynaroute_mcp.catalog import load_catalog
 from dynaroute_mcp.cli.database import COLUMNS
 from dynaroute_mcp.errors import ProviderKeyRejected, ProviderModelMissing
-from dynaroute_mcp.mcp_server import stdio, web
+from dynaroute_mcp.mcp_server import stdio
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.types import Usage
 
@@ -183,6 +187,63 @@ def test_an_export_tells_what_a_failed_call_did_not_have(shell: Shell) -> None:
     assert (row["status"], row["error_code"]) == ("error", "provider_model_missing")
 
 
+# ---------------------------------------------------------------- catalog
+
+
+def test_our_prices_are_those_of_other_lists_or_say_why_not(shell: Shell) -> None:
+    told = shell.json("catalog", "check")
+    shown = shell("catalog", "check")
+
+    assert told["compared"] > 100
+    assert all(drift["excuse"] for drift in told["drifts"])
+    assert f"compared   {told['compared']:,} prices" in shown.stdout
+
+
+@pytest.fixture
+def dearer(tmp_path: Path) -> Path:
+    """A catalog in which a model costs more than anybody else says."""
+    folder = tmp_path / "catalog"
+    shutil.copytree(Path(__file__).parents[2] / "catalog", folder)
+    prices = folder / "prices.yaml"
+    text = prices.read_text(encoding="utf-8")
+    head, model, rest = text.partition(f"- model: {LUNA}\n")
+    prices.write_text(head + model + rest.replace("{input: ", "{input: 9", 1), encoding="utf-8")
+    return folder
+
+
+def test_a_price_that_differs_is_shown_with_both_figures_and_fails(
+    shell: Shell, dearer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dynaroute_mcp.cli.catalog.load_catalog", lambda _folder: load_catalog(dearer))
+    result = shell("catalog", "check")
+
+    assert result.exit_code == 1
+    assert any(line.startswith(LUNA) and " input " in line for line in result.stdout.splitlines())
+
+
+def test_a_difference_becomes_a_row_only_when_writing_is_asked_for(shell: Shell, dearer: Path) -> None:
+    before = (dearer / "prices.yaml").read_text(encoding="utf-8")
+
+    assert "1 changes found" in shell("catalog", "sync", "--folder", str(dearer)).stdout
+    assert (dearer / "prices.yaml").read_text(encoding="utf-8") == before
+    written = shell.json("catalog", "sync", "--folder", str(dearer), "--write")
+    assert [row["model"] for row in written["changed"]] == [LUNA]
+    assert shell.json("catalog", "sync", "--folder", str(dearer))["changed"] == []
+
+
+def test_without_the_lists_a_check_says_what_to_install(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(_name: str) -> object:
+        raise ModuleNotFoundError
+
+    monkeypatch.setattr("dynaroute_mcp.cli.catalog.import_module", missing)
+    result = shell("catalog", "check")
+
+    assert result.exit_code == 9
+    assert "pip install genai-prices model-prices" in result.stderr
+
+
 # ---------------------------------------------------------------- config
 
 
@@ -228,18 +289,20 @@ def test_serving_beyond_this_machine_needs_an_admin_token(shell: Shell) -> None:
     assert "DYNAROUTE_ADMIN_TOKEN" in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("asked", "served"), [("all", "http"), ("sse", "sse"), ("streamable-http", "streamable-http")]
-)
-def test_serve_opens_the_transport_that_is_asked_for(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch, asked: str, served: str
-) -> None:
+@pytest.mark.parametrize("transport", ["all", "sse", "streamable-http"])
+def test_serve_opens_what_is_asked_for(shell: Shell, monkeypatch: pytest.MonkeyPatch, transport: str) -> None:
     seen: list[tuple[object, ...]] = []
-    monkeypatch.setattr(web, "serve", lambda _settings, *how: seen.append(how))
-    result = shell("serve", "--transport", asked, "--port", "8123", "--allow-host", "box.lan")
 
-    assert seen == [("127.0.0.1", 8123, served, ("box.lan",))]
-    assert "http://127.0.0.1:8123" in result.stderr
+    def serve(
+        settings: Settings, *how: object, allowed_hosts: tuple[str, ...], reread: Callable[[], Settings]
+    ) -> None:
+        seen.append((*how, allowed_hosts, reread() == settings))
+
+    monkeypatch.setattr(serving, "serve", serve)
+    result = shell("serve", "--transport", transport, "--port", "8123", "--allow-host", "box.lan")
+
+    assert seen == [("127.0.0.1", 8123, transport, ("box.lan",), True)]
+    assert "http://127.0.0.1:8123: API at /v1" in result.stderr
     assert result.stdout == ""
 
 

@@ -31,10 +31,11 @@ COMMANDS: Final = {
     "usage": Entry("Money", "spending", "Sum up what was used, spent and saved."),
     "keys": Entry("People", "people", "Make, check, revoke and list API keys."),
     "plan": Entry("People", "people", "Show or set what an owner may use."),
-    "serve": Entry("Serve", "service", "Serve the MCP tools over HTTP or stdio."),
+    "serve": Entry("Serve", "service", "Serve the API and the MCP tools over HTTP, or stdio."),
     "mcp": Entry("Serve", "stdio", "Serve the MCP tools over stdio, at once."),
     "config": Entry("Serve", "clients", "Print the configuration that an MCP client needs."),
     "doctor": Entry("Upkeep", "doctor", "Check the installation and say what to do next."),
+    "catalog": Entry("Upkeep", "catalog", "Compare the prices with other lists, and update them."),
     "db": Entry("Upkeep", "database", "Check, copy, shrink and export the database."),
 }
 

@@ -1,11 +1,15 @@
-"""`serve`: the MCP tools over each transport."""
+"""`serve`: the HTTP API and the MCP tools, over HTTP or stdio."""
 
+from functools import partial
 from typing import Final, Literal
 
 import click
 
-from dynaroute_mcp.cli.session import settings
-from dynaroute_mcp.mcp_server import stdio, web
+from dynaroute_mcp import serving
+from dynaroute_mcp.cli.session import settings, surroundings
+from dynaroute_mcp.mcp_server import stdio
+from dynaroute_mcp.mcp_server.web import check_binding
+from dynaroute_mcp.runtime import load_settings
 
 LOOPBACK: Final = "127.0.0.1"
 PORT: Final = 8000
@@ -21,21 +25,25 @@ _ADDRESSES: Final = {"sse": "/sse", "streamable-http": "/mcp", "all": "/mcp and 
     type=click.Choice(["stdio", "sse", "streamable-http", "all"]),
     default="all",
     show_default=True,
-    help="`all` is streamable HTTP (/mcp) and SSE (/sse) on one port.",
+    help="Of MCP: `all` is streamable HTTP (/mcp) and SSE (/sse) on one port.",
 )
 @click.option("--host", default=LOOPBACK, show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65_535), default=PORT, show_default=True)
 @click.option("--allow-host", multiple=True, help="Name under which others reach this server; repeatable.")
-def serve(transport: Transport, host: str, port: int, allow_host: tuple[str, ...]) -> None:
-    """Serve the MCP tools over HTTP or stdio.
+@click.pass_context
+def serve(
+    ctx: click.Context, transport: Transport, host: str, port: int, allow_host: tuple[str, ...]
+) -> None:
+    """Serve the API and the MCP tools over HTTP, or stdio.
 
     On HTTP a caller needs a key made by `dynaroute keys create`, sent as `Authorization: Bearer dr_...`. To listen
-    beyond this machine an admin token must be set (DYNAROUTE_ADMIN_TOKEN).
+    beyond this machine an admin token must be set (DYNAROUTE_ADMIN_TOKEN). SIGHUP reads the configuration anew.
     """
     chosen = settings()
     if transport == "stdio":
         stdio.serve(chosen)
         return
-    web.check_binding(chosen, host)
-    click.echo(f"MCP at http://{host}:{port}, {_ADDRESSES[transport]}; Ctrl-C stops it", err=True)
-    web.serve(chosen, host, port, "http" if transport == "all" else transport, allow_host)
+    check_binding(chosen, host)
+    click.echo(f"http://{host}:{port}: API at /v1, MCP at {_ADDRESSES[transport]}; Ctrl-C stops it", err=True)
+    reread = partial(load_settings, ctx.meta.get("dynaroute.config"), surroundings().environ)
+    serving.serve(chosen, host, port, transport, allowed_hosts=allow_host, reread=reread)
