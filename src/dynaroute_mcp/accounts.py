@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Literal
 
 from dynaroute_mcp.catalog import Catalog, Plan
-from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest
+from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest, NotFound
 from dynaroute_mcp.limits import Spent, owner_scope, spent, window
 from dynaroute_mcp.store.base import KeyRow, Store
 from dynaroute_mcp.taxonomy import Strategy
@@ -147,13 +147,57 @@ class Accounts:
         """
         return await self._store.list_keys(check_owner(owner))
 
-    async def key_statuses(self, owner: str) -> Sequence[KeyStatus]:
-        """List an owner's keys with their states, oldest first; plan and use are left out.
+    async def key_statuses(self, owner: str | None) -> Sequence[KeyStatus]:
+        """List an owner's keys, or everybody's, with their states, oldest first; plan and use are left out.
 
         Raises:
             InvalidRequest: the owner is empty, too long or holds control characters.
         """
-        return [KeyStatus(state=self._state(row), row=row) for row in await self.list_keys(owner)]
+        rows = await self._store.list_keys(owner if owner is None else check_owner(owner))
+        return [KeyStatus(state=self._state(row), row=row) for row in rows]
+
+    async def get_key(self, key_id: str, owner: str | None = None) -> KeyRow:
+        """Find a key by its id, among an owner's or everybody's.
+
+        Raises:
+            NotFound: there is none; the same words whether it is another's or nobody's.
+        """
+        rows = await self._store.list_keys(owner)
+        row = next((row for row in rows if row.key_id == key_id), None)
+        if row is None:
+            raise NotFound(f"no key has the id {key_id[:80]!r}; list the keys to see which there are")
+        return row
+
+    async def revoke_key_id(self, key_id: str) -> Revocation:
+        """Stop a key by its id, as `revoke_key` does.
+
+        Raises:
+            NotFound: there is none.
+        """
+        known = await self.get_key(key_id)
+        now = self._clock()
+        row = await self._store.revoke_key(known.digest, now) or known
+        return Revocation(row=row, revoked_at=row.revoked_at or now, already=row.revoked_at is not None)
+
+    async def rotate_key(self, key_id: str) -> NewKey:
+        """Make a key that is good for the same, and stop the old one at once.
+
+        Raises:
+            NotFound: there is none.
+            InvalidRequest: it works no more, so that nothing is left to go on with.
+        """
+        old = await self.get_key(key_id)
+        if self._state(old) != "active":
+            raise InvalidRequest(f"key {key_id!r} is {self._state(old)}; make a new one", param="id")
+        new = await self.generate_key(
+            old.owner,
+            plan=old.plan,
+            sandbox=old.sandbox,
+            strategy=Strategy(old.strategy) if old.strategy else None,
+            expires_at=old.expires_at,
+        )
+        await self._store.revoke_key(old.digest, self._clock())
+        return new
 
     async def caller_for(self, key: str) -> Caller:
         """Tell on whose behalf a key speaks.

@@ -116,15 +116,22 @@ class Reports:
         saving = gpt41_saving(catalog, cost, usage) if cost else None
         return Quote(model=model, usage=usage, cost=cost, gpt41=saving)
 
-    async def usage(self, caller: Caller, period: Period = "all", *, everyone: bool = False) -> Summary:
-        """Sum up what a caller used; of everyone, for the owner of the database.
+    async def usage(
+        self,
+        caller: Caller,
+        period: Period = "all",
+        *,
+        everyone: bool = False,
+        key_id: str | None = None,
+    ) -> Summary:
+        """Sum up what a caller used, with one key if it is named; of everyone, for the owner of the database.
 
         Calls whose process died are told from running ones first.
         """
         with contextlib.suppress(StoreUnavailable):  # a database that can only be read still has its sums
             await self._store.mark_lost(self._clock() - _GRACE)
         owner = None if everyone else caller.owner
-        which = CallFilter(owner=owner, since=self._since(period), sandbox=caller.sandbox)
+        which = CallFilter(owner=owner, key_id=key_id, since=self._since(period), sandbox=caller.sandbox)
         (total,) = await self._store.totals(which, by="all")
         await self._availability.ready()
         if total.requests == 0 and self._availability.simulated:  # nothing but simulations can have happened

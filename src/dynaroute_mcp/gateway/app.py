@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dynaroute_mcp.errors import DynarouteError
-from dynaroute_mcp.gateway import chat, health, models
+from dynaroute_mcp.gateway import chat, health, keys, models, routing, usage
 from dynaroute_mcp.gateway.auth import Gate
 from dynaroute_mcp.gateway.cache import Cache
 from dynaroute_mcp.gateway.metrics import Metrics
@@ -27,6 +27,17 @@ ROUTES = (
     Route("/chat/completions", chat.complete, methods=["POST"]),
     Route("/v1/models", models.list_models, methods=["GET"]),
     Route("/v1/models/{model:path}", models.get_model, methods=["GET"]),
+    Route("/v1/route", routing.route, methods=["POST"]),
+    Route("/v1/smart-route", routing.route, methods=["POST"]),
+    Route("/v1/classify", routing.classify, methods=["POST"]),
+    Route("/v1/usage", usage.own, methods=["GET"]),
+    Route("/v1/usage/{id}", usage.of_key, methods=["GET"]),
+    Route("/v1/usage/{id}/savings", usage.savings_of_key, methods=["GET"]),
+    Route("/v1/keys", keys.make, methods=["POST"]),
+    Route("/v1/keys", keys.list_keys, methods=["GET"]),
+    Route("/v1/keys/verify", keys.verify, methods=["GET"]),
+    Route("/v1/keys/{id}", keys.revoke, methods=["DELETE"]),
+    Route("/v1/keys/{id}/rotate", keys.rotate, methods=["POST"]),
     Route("/health", health.health, methods=["GET"]),
     Route("/ready", health.ready, methods=["GET"]),
     Route("/metrics", health.metrics, methods=["GET"]),

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from dynaroute_mcp.errors import DynarouteError
 from dynaroute_mcp.gateway import cache, decode, encode, guardrail
-from dynaroute_mcp.gateway.receiving import read_body, unless_hung_up
+from dynaroute_mcp.gateway.receiving import CLIENT_LEFT, read_body, unless_hung_up
 from dynaroute_mcp.gateway.refusal import envelope
 from dynaroute_mcp.gateway.session import Desk, Session, desk_of, session_of
 from dynaroute_mcp.gateway.wire import ChatBody
@@ -33,9 +33,6 @@ from dynaroute_mcp.types import (
 
 if TYPE_CHECKING:
     from dynaroute_mcp.delivery import Routed
-
-CLIENT_LEFT = 499
-"""nginx's status for a client that hung up; nobody reads it, the counters do."""
 
 
 async def complete(request: Request) -> Response:

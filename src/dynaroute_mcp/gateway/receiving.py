@@ -13,6 +13,11 @@ MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 BODY_S: Final = 30.0
 """A body must have arrived by then."""
 
+CLIENT_LEFT: Final = 499
+"""nginx's status for a client that hung up; nobody reads it, the counters do."""
+
+_CLOSE: Final = {"Connection": "close"}
+
 T = TypeVar("T")
 
 
@@ -79,9 +84,6 @@ def _check_headers(request: Request) -> None:
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > MAX_BODY_BYTES:
         raise _too_large()
-
-
-_CLOSE: Final = {"Connection": "close"}
 
 
 def _too_large() -> Refusal:

@@ -45,15 +45,6 @@ class Session:
     given_id: str | None
     """The id that the caller gave the request."""
 
-    def must_operate(self) -> None:
-        """Check that this is the operator.
-
-        Raises:
-            PermissionDenied: it is not.
-        """
-        if not self.operator:
-            raise PermissionDenied("this needs the admin token (DYNAROUTE_ADMIN_TOKEN)")
-
     def must_own(self, owner: str) -> None:
         """Check that the caller may manage what belongs to an owner.
 

@@ -28,6 +28,7 @@ REFUSED: Final = {
 DataUrl = Annotated[str, Field(pattern=r"^data:[\w.+-]+/[\w.+-]+(;[\w.+=-]+)*;base64,")]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.:-]{1,128}$")]
 Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
+StrategyName = Literal["cheapest", "balanced", "best", "price-optimized", "output-optimized"]
 
 
 class Wire(BaseModel):
@@ -267,7 +268,7 @@ class ChatBody(Wire):
     """Skip the classification of difficulty; 5 is hardest."""
     category_override: Annotated[str, Field(max_length=100)] | None = None
     """One of the 31 categories, in any case of letters."""
-    strategy: Literal["cheapest", "balanced", "best", "price-optimized", "output-optimized"] | None = None
+    strategy: StrategyName | None = None
     request_timeout: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_S)] | None = None
     """Seconds for the whole request; by default the operator's `calls.total_s`, which is 720."""
     session_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
