@@ -1,4 +1,5 @@
-"""Claude Code end to end, offline: it connects over all three transports and calls our tools as a model would.
+"""Claude Code end to end, offline: it connects over all three transports and calls our tools as a model
+would.
 
 Usage: python tests/conformance/claude.py CLAUDE PYTHON PORT, where our HTTP server listens on PORT
 """

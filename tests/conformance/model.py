@@ -1,4 +1,4 @@
-"""A stand-in for the model behind Claude Code: it asks for the tools it is told to, and keeps what it is shown."""
+"""A stand-in for the model behind Claude Code: it asks for tools as told, and keeps what it is shown."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -14,7 +14,7 @@ ToolUse = tuple[str, Json]
 
 
 class ScriptedModel:
-    """Speaks just enough of the Messages API to take a Claude Code session from its first to its last turn."""
+    """Speaks just enough of the Messages API to take a Claude Code session to its last turn."""
 
     def __init__(self, script: Sequence[ToolUse]) -> None:
         self._pending = list(script)

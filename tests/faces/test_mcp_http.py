@@ -295,7 +295,8 @@ async def test_only_the_gate_says_who_a_visitor_is(scope: dict[str, Any], kind: 
     async def handler(_ctx: object) -> None:
         seen.append(visitor())
 
-    await remember_visitor(Arrived(request=Request(scope)), handler)  # type: ignore[arg-type]  # all that is read
+    await remember_visitor(Arrived(request=Request(scope)), handler)  # type: ignore[arg-type]  # all that is
+    read
 
     assert [each.kind for each in seen] == [kind]
     assert visitor() is STRANGER

@@ -1,4 +1,4 @@
-"""What the server shows of itself: schemas that every client takes, resources, prompts, completions, one core."""
+"""What the server shows of itself: schemas that every client takes, resources, completions, one core."""
 
 import inspect
 import json

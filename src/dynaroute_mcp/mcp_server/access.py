@@ -1,8 +1,9 @@
 """Who speaks over MCP, and what they may touch.
 
-On stdio the owner of the database is the user, and nothing is closed to them. Over HTTP a DynaRoute key manages and
-sees its own owner's keys and usage only; the admin token is the operator. A request that reached this server past
-its gate (a transport started by other means) is a stranger: what needs nobody works, the rest is closed.
+On stdio the owner of the database is the user, and nothing is closed to them. Over HTTP a DynaRoute key
+manages and sees its own owner's keys and usage only; the admin token is the operator. A request that reached
+this server past its gate (a transport started by other means) is a stranger: what needs nobody works, the
+rest is closed.
 """
 
 from collections.abc import Mapping
@@ -38,7 +39,8 @@ class Visitor:
         """
         if self.kind == "stranger":
             raise AuthenticationFailed(
-                "this connection carries no DynaRoute key; send `Authorization: Bearer dr_…` to `dynaroute serve`"
+                "this connection carries no DynaRoute key; "
+                "send `Authorization: Bearer dr_…` to `dynaroute serve`"
             )
         return self.caller or await core.caller()
 

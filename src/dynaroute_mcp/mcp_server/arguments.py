@@ -1,7 +1,8 @@
 """The arguments of the tools: what each takes, in the words that a model reads.
 
-Free text is plain `str`, because the SDK tries to read JSON into anything else. A number that may be left out is
-`int | None` inside and a plain integer in the schema: no client meets a null or a composition keyword there.
+Free text is plain `str`, because the SDK tries to read JSON into anything else. A number that may be left out
+is `int | None` inside and a plain integer in the schema: no client meets a null or a composition keyword
+there.
 """
 
 from decimal import Decimal

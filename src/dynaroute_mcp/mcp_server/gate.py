@@ -1,7 +1,7 @@
 """The gate before every HTTP request: which site asks, and with which key.
 
-`sites` says who may ask at all. Then every request needs a DynaRoute key or the admin token; it is judged by its own
-key, so a revoked one stops in the middle of a session.
+`sites` says who may ask at all. Then every request needs a DynaRoute key or the admin token; it is judged by
+its own key, so a revoked one stops in the middle of a session.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """The core on demand: a server answers `initialize` before anything of the core is loaded.
 
-The first call that needs the core opens it, in a task of its own, so that it is closed where it was opened whoever
-asked for it. One core serves all connections: a lifespan is entered once on stdio and on streamable HTTP, but once
-per connection on SSE; whoever came first stays until the last one has left.
+The first call that needs the core opens it, in a task of its own, so that it is closed where it was opened
+whoever asked for it. One core serves all connections: a lifespan is entered once on stdio and on streamable
+HTTP, but once per connection on SSE; whoever came first stays until the last one has left.
 """
 
 import importlib

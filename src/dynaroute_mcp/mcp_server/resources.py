@@ -1,4 +1,4 @@
-"""What can be read and completed: the models, the categories, the caller's use, and two prompts to start from."""
+"""What can be read and completed: models, categories, the caller's use, and two prompts to start from."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -31,7 +31,7 @@ _MAX_COMPLETIONS = 100
 
 
 def expected(read: Callable[P, Awaitable[object]]) -> Callable[P, Awaitable[str]]:
-    """Encode what a resource holds; show our own errors, and leave crashes to the SDK, which hides their text."""
+    """Encode what a resource holds; show our own errors, leave crashes to the SDK, which hides them."""
 
     @wraps(read)
     async def call(*args: P.args, **kwargs: P.kwargs) -> str:
@@ -102,7 +102,8 @@ def cheapest_model(
     """Find out which model answers a kind of prompt for the least money."""
     return [
         UserMessage(
-            f"Which models are good enough for {category} prompts at each difficulty level, and what do they cost? "
+            f"Which models are good enough for {category} prompts at each difficulty level, "
+            "and what do they cost? "
             "Use the DynaRoute tools that list models and calculate cost; call no model."
         )
     ]

@@ -1,8 +1,8 @@
 """Tools that every client can take: flat schemas, strict arguments, short errors.
 
-Clients refuse or misread composition keywords, references and nulls in schemas, and a model pays for every title,
-so what pydantic writes is flattened. An argument that a tool does not have is an error: one that is silently ignored
-is a wish that is silently ignored.
+Clients refuse or misread composition keywords, references and nulls in schemas, and a model pays for every
+title, so what pydantic writes is flattened. An argument that a tool does not have is an error: one that is
+silently ignored is a wish that is silently ignored.
 """
 
 import inspect
@@ -27,7 +27,7 @@ def strict_tool(
     annotations: ToolAnnotations,
     meta: Schema | None = None,
 ) -> Tool:
-    """Make a method a tool: its docstring the description, its parameters the schema, `result` what it answers."""
+    """Make a method a tool: its docstring is the description, its parameters the schema."""
     tool = Tool.from_function(
         method,
         title=title,

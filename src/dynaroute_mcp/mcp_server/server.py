@@ -26,10 +26,11 @@ from dynaroute_mcp.mcp_server.tools import DEADLINE_S, Tools
 __all__ = ["DynaRouteMCPServer", "Server", "build"]
 
 INSTRUCTIONS: Final = (
-    "DynaRoute routes prompts to the cheapest language model that is good enough. dynaroute_route_prompt answers a "
-    "prompt and spends money; with dry_run it explains its choice for free. Also free: dynaroute_classify_prompt, "
-    "dynaroute_list_models, dynaroute_calculate_cost and dynaroute_get_cost_savings. dynaroute_get_usage_summary and "
-    "dynaroute_get_subscription tell the caller's own figures; the other tools manage DynaRoute API keys."
+    "DynaRoute routes prompts to the cheapest language model that is good enough. "
+    "dynaroute_route_prompt answers a prompt and spends money; with dry_run it explains its choice for free. "
+    "Also free: dynaroute_classify_prompt, dynaroute_list_models, dynaroute_calculate_cost and "
+    "dynaroute_get_cost_savings. dynaroute_get_usage_summary and dynaroute_get_subscription tell the caller's "
+    "own figures; the other tools manage DynaRoute API keys."
 )
 
 _HANDSHAKE: Final = frozenset({"initialize", "server/discover", "ping"})
@@ -84,8 +85,8 @@ def build(core: LazyCore | None = None, *, deadline_s: float = DEADLINE_S) -> Se
     """Make a server.
 
     Args:
-        core: shared with other servers of this process; by default one of its own, with the settings of this process.
-        deadline_s: how long an answer may take.
+        core: shared with other servers of this process; by default one of its own, with the settings of this
+        process. deadline_s: how long an answer may take.
     """
     core = core or LazyCore()
 

@@ -1,7 +1,8 @@
 """The stdio process: it ends when its client does, whichever way the client goes.
 
-End of input ends it by itself. A signal closes the core and then leaves without returning, because the SDK's thread
-waits on a standard input that nobody can interrupt. A client that dies and leaks the pipe is noticed by its pid.
+End of input ends it by itself. A signal closes the core and then leaves without returning, because the SDK's
+thread waits on a standard input that nobody can interrupt. A client that dies and leaks the pipe is noticed
+by its pid.
 """
 
 import importlib
@@ -86,7 +87,7 @@ class _Departure:
 
 
 async def _heed_signals(departure: _Departure) -> None:
-    """Leave at the first signal; a second Ctrl-C forces, but SIGTERM right after SIGINT is what clients always send."""
+    """Leave at the first signal; a second Ctrl-C forces it, a SIGTERM after SIGINT is what clients always send."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         first = await anext(signals)
         departure.begin(128 + first)

@@ -1,6 +1,7 @@
 """The eleven tools: each decodes its arguments, calls one part of the core and encodes what comes back.
 
-A docstring is what a model reads before it calls, so it says what the tool does, what it costs and what it returns.
+A docstring is what a model reads before it calls, so it says what the tool does, what it costs and what it
+returns.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,7 +1,7 @@
 """MCP over HTTP: streamable HTTP at `/mcp`, the older SSE at `/sse`, behind one gate.
 
-Loopback is the default. Without an admin token nothing else is listened on, and a request needs a DynaRoute key even
-on loopback: any page and any user of this machine can reach a loopback port.
+Loopback is the default. Without an admin token nothing else is listened on, and a request needs a DynaRoute
+key even on loopback: any page and any user of this machine can reach a loopback port.
 """
 
 import contextlib
@@ -133,7 +133,7 @@ def create_app(
 
 
 def _once(route: BaseRoute) -> BaseRoute:
-    """Let only the first response of the SSE route out: after a stream mcp 2.3.0 sends an empty second one."""
+    """Let only the SSE route's first response out: after a stream mcp 2.3.0 sends an empty second one."""
     if not isinstance(route, Route):
         return route
     inner = route.app

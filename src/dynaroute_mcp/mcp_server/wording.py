@@ -1,6 +1,7 @@
 """Results in words, for clients that show the text and not the structured content. Each is complete alone.
 
-A model's answer is data: it is introduced as what that model wrote, and nothing here tells the reader what to do.
+A model's answer is data: it is introduced as what that model wrote, and nothing here tells the reader what to
+do.
 """
 
 from dynaroute_mcp.results import (
@@ -47,7 +48,8 @@ def routed(result: RoutedPrompt) -> str:
 def _decision(result: RoutedPrompt) -> str:
     lines = [
         f"Dry run, nothing was called: {result.model} ({result.provider}) would answer.",
-        f"{result.category}, level {result.level} (confidence {result.routing.confidence:.2f}): {result.routing.reason}",
+        f"{result.category}, level {result.level} (confidence {result.routing.confidence:.2f}): "
+        f"{result.routing.reason}",
     ]
     if result.estimate is not None:
         low, expected, high = (
@@ -75,8 +77,8 @@ def classified(result: Classified) -> str:
     others = ", ".join(f"{other.category} {other.score:.2f}" for other in result.alternatives)
     signals = ", ".join(result.signals)
     return (
-        f"{result.category}, level {result.level} of 5 ({result.level_description}; cost tier {result.cost_tier}), "
-        f"confidence {result.confidence:.2f}."
+        f"{result.category}, level {result.level} of 5 ({result.level_description}; "
+        f"cost tier {result.cost_tier}), confidence {result.confidence:.2f}."
         + (f" Else: {others}." if others else "")
         + (f" Signals: {signals}." if signals else "")
     )
@@ -151,7 +153,8 @@ def models(result: ModelList) -> str:
 def quoted(result: CostQuote) -> str:
     """Say what a number of tokens costs."""
     return (
-        f"{result.model_name} ({result.litellm_id}), {result.prompt_tokens:,} + {result.completion_tokens:,} tokens: "
+        f"{result.model_name} ({result.litellm_id}), "
+        f"{result.prompt_tokens:,} + {result.completion_tokens:,} tokens: "
         + _priced(result.total_cost, result.gpt41_equivalent_cost, result.savings, result.savings_percentage)
     )
 
@@ -178,7 +181,8 @@ def summed(result: UsageSummary) -> str:
 def saved(result: CostSavings) -> str:
     """Say what a number of tokens saves, and what a key has saved."""
     line = (
-        f"{result.model_used} ({result.litellm_id}), {result.prompt_tokens:,} + {result.completion_tokens:,} tokens: "
+        f"{result.model_used} ({result.litellm_id}), "
+        f"{result.prompt_tokens:,} + {result.completion_tokens:,} tokens: "
         + _priced(result.actual_cost, result.gpt41_equivalent_cost, result.savings, result.savings_percentage)
     )
     if result.cumulative is None:

@@ -1,6 +1,8 @@
 """A classification, a decision and an answer as JSON."""
 
 from collections.abc import Sequence
+from heapq import nlargest
+from operator import itemgetter
 from typing import TYPE_CHECKING, Self
 
 from dynaroute_mcp.results.base import Result, pct, probability, short, usd
@@ -38,22 +40,22 @@ class Classified(Result):
     @classmethod
     def of(cls, label: "Classification") -> Self:
         """Show a label with what else it might be."""
-        ranked = sorted(label.categories.items(), key=lambda item: item[1], reverse=True)
-        others = [(category, score) for category, score in ranked if category != label.category]
+        category, level = label.category, label.level
+        others = nlargest(_ALTERNATIVES + 1, label.categories.items(), key=itemgetter(1))
         return cls(
-            category=label.category,
-            level=int(label.level),
-            complexity=f"L{label.level:d}",
-            level_description=label.level.title,
-            cost_tier=label.level.cost_tier,
+            category=category,
+            level=int(level),
+            complexity=f"L{level:d}",
+            level_description=level.title,
+            cost_tier=level.cost_tier,
             confidence=probability(label.confidence),
             classifier=label.tier,
-            alternatives=[
-                Alternative(category=category, score=probability(score))
-                for category, score in others[:_ALTERNATIVES]
-                if score > 0
-            ],
-            signals=list(label.signals),
+            alternatives=tuple(
+                Alternative(category=other, score=probability(score))
+                for other, score in others
+                if other != category and score > 0
+            )[:_ALTERNATIVES],
+            signals=label.signals,
         )
 
 

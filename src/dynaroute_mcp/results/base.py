@@ -1,8 +1,8 @@
 """What every result is made of: the base class, and how figures, times and strings leave.
 
-Dollars are floats rounded to six decimals, percentages to two, times ISO-8601 in UTC with a `Z`. An unknown figure
-is `null`, never 0; a field that does not apply is left out (`payload` dumps what was set). Every string can be
-encoded: a lone surrogate, which no JSON wire carries, becomes U+FFFD on the way in.
+Dollars are floats rounded to six decimals, percentages to two, times ISO-8601 in UTC with a `Z`. An unknown
+figure is `null`, never 0; a field that does not apply is left out (`payload` dumps what was set). Every
+string can be encoded: a lone surrogate, which no JSON wire carries, becomes U+FFFD on the way in.
 """
 
 from datetime import UTC, datetime
@@ -58,7 +58,7 @@ def short(model_id: str) -> str:
 
 
 def encodable(value: Any) -> Any:  # Any: JSON-like, of any depth
-    """Replace lone surrogates in every string: they have no UTF-8, and one of them would lose the whole answer."""
+    """Replace lone surrogates in every string: they have no UTF-8, and one would lose the whole answer."""
     if isinstance(value, str):
         return (
             value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
