@@ -131,6 +131,7 @@ def test_a_damaged_database_is_found_and_given_a_code(shell: Shell) -> None:
     database.write_bytes(content)
 
     assert shell("db", "check").exit_code == 10
+    assert "failure  database" in shell("doctor").stdout
 
 
 def test_a_copy_is_whole_and_never_written_over(shell: Shell, tmp_path: Path) -> None:
