@@ -26,10 +26,11 @@ from dynaroute_mcp.availability import SANDBOX, Availability
 from dynaroute_mcp.books import Books
 from dynaroute_mcp.calling import Calling
 from dynaroute_mcp.catalog import Catalog, load_catalog
+from dynaroute_mcp.catalog import Dialect as DialectName
 from dynaroute_mcp.classifier.model import load_classifier
 from dynaroute_mcp.errors import StoreUnavailable
 from dynaroute_mcp.health import Health
-from dynaroute_mcp.providers.base import Endpoint
+from dynaroute_mcp.providers.base import Dialect, Endpoint
 from dynaroute_mcp.providers.discovery import Discovered, discover
 from dynaroute_mcp.providers.registry import dialects
 from dynaroute_mcp.providers.wire import Wire
@@ -110,28 +111,13 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
 
         availability = Availability(catalog, settings, look_around if settings.discover_local else None)
         spoken = dialects(wire, estimate=estimate_tokens)
-        breaker = settings.breaker
-
-        def lane(endpoints: Callable[[], Mapping[str, Endpoint]]) -> Lane:
-            health = Health(breaker)
-            calling = Calling(
-                catalog=lambda: availability.catalog,
-                endpoints=endpoints,
-                dialects=spoken,
-                health=health,
-                settings=settings.calls,
-                ambient=ambient,
-            )
-            return Lane(calling=calling, health=health)
-
         stand_ins = _stand_ins(catalog)
-        books = Books(store, availability, settings, ambient)
         router = Router(
             classifier=classifier,
             availability=availability,
-            books=books,
-            real=lane(lambda: availability.endpoints),
-            sandbox=lane(lambda: stand_ins),
+            books=Books(store, availability, settings, ambient),
+            real=_lane(availability, spoken, lambda: availability.endpoints, settings, ambient),
+            sandbox=_lane(availability, spoken, lambda: stand_ins, settings, ambient),
             settings=settings,
             ambient=ambient,
         )
@@ -143,6 +129,25 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
             settings=settings,
             store=store,
         )
+
+
+def _lane(
+    availability: Availability,
+    spoken: Mapping[DialectName, Dialect],
+    endpoints: Callable[[], Mapping[str, Endpoint]],
+    settings: Settings,
+    ambient: Ambient,
+) -> Lane:
+    health = Health(settings.breaker)
+    calling = Calling(
+        catalog=lambda: availability.catalog,
+        endpoints=endpoints,
+        dialects=spoken,
+        health=health,
+        settings=settings.calls,
+        ambient=ambient,
+    )
+    return Lane(calling=calling, health=health)
 
 
 @asynccontextmanager

@@ -120,7 +120,7 @@ def _properties(schema: Schema, definitions: Schema, depth: int) -> dict[str, ob
     if not kept:  # an object without properties is refused
         return {"type": "STRING", "description": "A JSON object, written as text."}
     required = schema.get("required")
-    names = [name for name in required if name in kept] if isinstance(required, list) else []
+    names = [name for name in kept if name in required] if isinstance(required, list) else []
     return {"properties": kept, "required": names} if names else {"properties": kept}
 
 
