@@ -117,7 +117,12 @@ def test_head_middle_and_tail_of_a_long_text_count() -> None:
     half = len(filler) // 2
     seen = {
         frozenset(slot for group in features(text).groups for slot in group)
-        for text in (filler, f"zebra {filler}", f"{filler[: half + 100]} zebra {filler[half + 100 :]}", f"{filler} zebra")
+        for text in (
+            filler,
+            f"zebra {filler}",
+            f"{filler[: half + 100]} zebra {filler[half + 100 :]}",
+            f"{filler} zebra",
+        )
     }
 
     assert len(seen) == 4

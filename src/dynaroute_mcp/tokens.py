@@ -187,9 +187,10 @@ def find_ranks(encoding: str) -> Path | None:
     path = ranks_path(encoding)
     try:
         stat = path.stat()
+        whole = _whole(path, stat.st_size, stat.st_mtime_ns, RANKS[encoding][1])
     except OSError:
         return None
-    return path if _whole(path, stat.st_size, stat.st_mtime_ns, RANKS[encoding][1]) else None
+    return path if whole else None
 
 
 @lru_cache(maxsize=8)
