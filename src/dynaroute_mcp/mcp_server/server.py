@@ -86,7 +86,8 @@ def build(core: LazyCore | None = None, *, deadline_s: float = DEADLINE_S) -> Se
 
     Args:
         core: shared with other servers of this process; by default one of its own, with the settings of this
-        process. deadline_s: how long an answer may take.
+            process.
+        deadline_s: how long an answer may take.
     """
     core = core or LazyCore()
 

@@ -5,12 +5,10 @@ key even on loopback: any page and any user of this machine can reach a loopback
 """
 
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Collection
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
-import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -36,45 +34,6 @@ MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 
 MAX_SESSIONS: Final = 1_000
 SESSION_IDLE_S: Final = 600.0
-MAX_CONNECTIONS: Final = 1_000
-"""Open connections and running requests; one more is answered with 503."""
-
-SHUTDOWN_S: Final = 2
-"""How long open streams may go on after a signal."""
-
-
-def serve(
-    settings: "Settings",
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    transport: Transport = "http",
-    allowed_hosts: Collection[str] = (),
-) -> None:
-    """Serve MCP over HTTP until a signal comes.
-
-    Args:
-        settings: of this process.
-        host: address to listen on.
-        port: 0 takes any free one.
-        transport: which of the two.
-        allowed_hosts: names under which others reach this server, without ports.
-
-    Raises:
-        ConfigurationInvalid: the address is open to others and there is no admin token.
-    """
-    check_binding(settings, host)
-    app = create_app(settings, transport=transport, allowed_hosts={*allowed_hosts, socket.gethostname()})
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        limit_concurrency=MAX_CONNECTIONS,
-        timeout_graceful_shutdown=SHUTDOWN_S,
-        ws="none",
-    )
 
 
 def check_binding(settings: "Settings", host: str) -> None:
