@@ -60,11 +60,12 @@ async def door(folder: Path, script: Script | None = None, **fields: Any) -> Asy
     async with scripted_core(settings(folder, admin_token=ADMIN, **fields), script, time=time) as core:
 
         async def current() -> Core:
-            return core
+            return at.core
 
         app = create_app(current, time.ambient(), allowed_hosts={"router.example"})
         new = await core.accounts.generate_key("alice", strategy=Strategy.BALANCED)
-        yield Door(app=app, core=core, script=script, time=time, key=new.secret)
+        at = Door(app=app, core=core, script=script, time=time, key=new.secret)
+        yield at
 
 
 def events_in(text: str) -> list[Any]:

@@ -8,40 +8,18 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from dynaroute_mcp.errors import DynarouteError
-from dynaroute_mcp.gateway import chat, health, keys, models, routing, usage
 from dynaroute_mcp.gateway.auth import Gate
 from dynaroute_mcp.gateway.cache import Cache
 from dynaroute_mcp.gateway.metrics import Metrics
 from dynaroute_mcp.gateway.refusal import Refusal, error_response
+from dynaroute_mcp.gateway.routes import OPERATIONS
 from dynaroute_mcp.gateway.session import SCOPE_KEY, Desk, Session
 from dynaroute_mcp.types import Ambient
 
 if TYPE_CHECKING:
     from dynaroute_mcp.runtime import Core
-
-ROUTES = (
-    Route("/v1/chat/completions", chat.complete, methods=["POST"]),
-    Route("/chat/completions", chat.complete, methods=["POST"]),
-    Route("/v1/models", models.list_models, methods=["GET"]),
-    Route("/v1/models/{model:path}", models.get_model, methods=["GET"]),
-    Route("/v1/route", routing.route, methods=["POST"]),
-    Route("/v1/smart-route", routing.route, methods=["POST"]),
-    Route("/v1/classify", routing.classify, methods=["POST"]),
-    Route("/v1/usage", usage.own, methods=["GET"]),
-    Route("/v1/usage/{id}", usage.of_key, methods=["GET"]),
-    Route("/v1/usage/{id}/savings", usage.savings_of_key, methods=["GET"]),
-    Route("/v1/keys", keys.make, methods=["POST"]),
-    Route("/v1/keys", keys.list_keys, methods=["GET"]),
-    Route("/v1/keys/verify", keys.verify, methods=["GET"]),
-    Route("/v1/keys/{id}", keys.revoke, methods=["DELETE"]),
-    Route("/v1/keys/{id}/rotate", keys.rotate, methods=["POST"]),
-    Route("/health", health.health, methods=["GET"]),
-    Route("/ready", health.ready, methods=["GET"]),
-    Route("/metrics", health.metrics, methods=["GET"]),
-)
 
 
 def create_app(
@@ -67,7 +45,11 @@ def create_app(
     )
     gate = Middleware(Gate, desk=desk, allowed_hosts=allowed_hosts)
     handlers = dict.fromkeys((DynarouteError, Refusal, HTTPException), _refuse)
-    app = Starlette(routes=ROUTES, middleware=[gate], exception_handlers=handlers)
+    app = Starlette(
+        routes=[route for each in OPERATIONS for route in each.routes()],
+        middleware=[gate],
+        exception_handlers=handlers,
+    )
     app.router.redirect_slashes = False  # an address is right or wrong
     app.state.desk = desk
     return app

@@ -91,7 +91,8 @@ async def list_models(request: Request) -> Response:
 async def get_model(request: Request) -> Response:
     """Show one model, by any of its names."""
     core = session_of(request).core
-    name = str(request.path_params["model"])
+    provider, model = request.path_params.get("provider"), request.path_params["model"]
+    name = f"{provider}/{model}" if provider else str(model)
     listings = await core.reports.models(include_retired=True)
     found = core.availability.catalog.get_model(name)
     listing = next((each for each in listings if each.model.id == found.id), None)

@@ -1,0 +1,173 @@
+"""Every route of the gateway in one table: the app and the OpenAPI document are made from it."""
+
+from functools import cache
+from typing import Final, get_args
+
+from pydantic_core import to_json
+from starlette.requests import Request
+from starlette.responses import Response
+
+from dynaroute_mcp.gateway import chat, health, keys, models, routing, shapes, usage, wire
+from dynaroute_mcp.gateway.cache import MAX_TTL_S
+from dynaroute_mcp.gateway.openapi import Operation, Parameter, document
+from dynaroute_mcp.results import Classified, GeneratedKey, KeyList, RevokedKey, VerifiedKey
+
+_TEXT: Final = {"type": "string", "maxLength": 200}
+_PERIOD: Final = Parameter(
+    name="period",
+    meaning="Of which time; days and months are UTC.",
+    schema={"type": "string", "enum": list(get_args(usage.PeriodName)), "default": "month"},
+)
+_KEY_ID: Final = Parameter(
+    name="id", where="path", meaning="`key_id` of a key.", schema={"type": "string", "minLength": 1}
+)
+_MODEL: Final = Parameter(
+    name="model", where="path", meaning="Any name of a model.", schema={"type": "string", "minLength": 1}
+)
+_PROVIDER: Final = Parameter(
+    name="provider",
+    where="path",
+    meaning="Any name of a provider.",
+    schema={"type": "string", "minLength": 1},
+)
+_CHAT_HEADERS: Final = (
+    Parameter(
+        name="X-Routing-Strategy",
+        where="header",
+        meaning="Wins over `strategy` in the body.",
+        schema={"type": "string", "enum": list(wire.STRATEGIES)},
+    ),
+    Parameter(
+        name="X-GR-Cache-TTL",
+        where="header",
+        meaning="Seconds for which the same request of the same key may be answered from memory; at most an hour.",
+        schema={"type": "integer", "minimum": 0, "maximum": MAX_TTL_S},
+    ),
+    Parameter(
+        name="X-GR-Guardrails",
+        where="header",
+        meaning="`moderate` refuses prompts with obvious personal data.",
+        schema={"type": "string", "enum": ["moderate", "off"]},
+    ),
+)
+_FILTERS: Final = (
+    Parameter(name="provider", meaning="Only models of this provider.", schema=_TEXT),
+    Parameter(name="capabilities", meaning="Only models with all of these, by commas.", schema=_TEXT),
+    Parameter(name="task_type", meaning="Only this kind of task.", schema=_TEXT),
+    Parameter(name="category", meaning="Only this category of models.", schema=_TEXT),
+    Parameter(name="type", meaning="`proxied` or `hosted`.", schema=_TEXT),
+    Parameter(name="price_tier", meaning="Only this price tier.", schema=_TEXT),
+    Parameter(
+        name="routable_only", meaning="Only models that can be called now.", schema={"type": "boolean"}
+    ),
+)
+
+
+async def openapi(_request: Request) -> Response:
+    """Describe this API."""
+    return Response(_document(), media_type="application/json")
+
+
+OPERATIONS: Final = (
+    Operation(
+        method="POST",
+        path="/v1/chat/completions",
+        aliases=("/chat/completions",),
+        handler=chat.complete,
+        body=wire.ChatBody,
+        answer=shapes.ChatCompletion,
+        streams=shapes.ChatChunk,
+        parameters=_CHAT_HEADERS,
+        calls=True,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/route",
+        aliases=("/v1/smart-route",),
+        handler=routing.route,
+        body=routing.RouteBody,
+        answer=routing.RoutedText,
+        calls=True,
+    ),
+    Operation(
+        method="POST",
+        path="/v1/classify",
+        handler=routing.classify,
+        body=routing.ClassifyBody,
+        answer=Classified,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/models",
+        handler=models.list_models,
+        answer=models.ModelList,
+        parameters=_FILTERS,
+    ),
+    Operation(
+        method="GET",
+        path="/v1/models/{provider}/{model}",
+        handler=models.get_model,
+        answer=models.Model,
+        parameters=(_PROVIDER, _MODEL),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/models/{model}",
+        routed_as="/v1/models/{model:path}",
+        handler=models.get_model,
+        answer=models.Model,
+        parameters=(_MODEL,),
+    ),
+    Operation(
+        method="GET", path="/v1/usage", handler=usage.own, answer=usage.UsageReport, parameters=(_PERIOD,)
+    ),
+    Operation(
+        method="GET",
+        path="/v1/usage/{id}",
+        handler=usage.of_key,
+        answer=usage.KeyUse,
+        parameters=(_KEY_ID, _PERIOD),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/usage/{id}/savings",
+        handler=usage.savings_of_key,
+        answer=usage.KeySavings,
+        parameters=(_KEY_ID, _PERIOD),
+    ),
+    Operation(
+        method="POST", path="/v1/keys", handler=keys.make, body=keys.KeyBody, answer=GeneratedKey, status=201
+    ),
+    Operation(
+        method="GET",
+        path="/v1/keys",
+        handler=keys.list_keys,
+        answer=KeyList,
+        parameters=(Parameter(name="user_id", meaning="Whose keys.", schema=_TEXT),),
+    ),
+    Operation(method="GET", path="/v1/keys/verify", handler=keys.verify, answer=VerifiedKey),
+    Operation(
+        method="DELETE",
+        path="/v1/keys/{id}",
+        handler=keys.revoke,
+        answer=RevokedKey,
+        parameters=(_KEY_ID,),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/keys/{id}/rotate",
+        handler=keys.rotate,
+        answer=GeneratedKey,
+        status=201,
+        parameters=(_KEY_ID,),
+    ),
+    Operation(method="GET", path="/health", handler=health.health, answer=health.Health, open=True),
+    Operation(method="GET", path="/ready", handler=health.ready, answer=health.Readiness, open=True),
+    Operation(method="GET", path="/metrics", handler=health.metrics, answer="text/plain", open=True),
+    Operation(method="GET", path="/openapi.json", handler=openapi, answer="application/json", open=True),
+)
+
+
+@cache
+def _document() -> bytes:
+    return to_json(document(OPERATIONS))
