@@ -17,9 +17,11 @@ from tests.providers.rawserver import DIALECTS, TEXT, DialectName, Fault, RawSer
 from dynaroute_mcp.runtime import Core, open_core
 from dynaroute_mcp.settings import BreakerSettings, CallSettings, Settings
 
-KEYS: Final = {"PRIMARY_API_KEY": "sk-firstprimary0123456789", "FALLBACK_API_KEY":
-"sk-secondfallback987654321"} PRICES: Final = {"primary": (Decimal(1), Decimal(2)), "fallback": (Decimal(10),
-Decimal(20))}
+KEYS: Final = {
+    "PRIMARY_API_KEY": "sk-firstprimary0123456789",
+    "FALLBACK_API_KEY": "sk-secondfallback987654321",
+}
+PRICES: Final = {"primary": (Decimal(1), Decimal(2)), "fallback": (Decimal(10), Decimal(20))}
 """Dollars per million tokens of input and output: the primary is cheaper, so that it is the first choice."""
 MODELS: Final = {"primary": "primary/small", "fallback": "fallback/large"}
 SAID: Final = {
@@ -45,15 +47,33 @@ def overlay(base_url: str, dialect: DialectName, fallback_url: str) -> dict[str,
     """A user's catalog: two providers of their own, one model each."""
     ends = {"primary": (dialect, base_url), "fallback": ("openai", fallback_url)}
     return {
-        "providers": [
-            {"id": name, "name": name, "dialect": spoken, "base_url": url, "key_env":
-            [f"{name.upper()}_API_KEY"]} for name, (spoken, url) in ends.items() ], "models": [ { "id": model,
-            "provider": name, "wire_id": model.partition("/")[2], "name": model, "family": "matrix",
-            "context_tokens": 100_000 if name == "primary" else 200_000, "max_output_tokens": 1_000,
-            "quality": {"text": {"value": 0.99, "source": "test", "as_of": "2026-11-22"}}, } for name, model
-            in MODELS.items() ], "prices": [ { "model": MODELS[name], "from": "2026-01-01", "usd_per_mtok":
-            {"input": str(price_in), "output": str(price_out)}, } for name, (price_in, price_out) in
-            PRICES.items() ], }
+        "providers": [_provider(name, spoken, url) for name, (spoken, url) in ends.items()],
+        "models": [_model(name, model) for name, model in MODELS.items()],
+        "prices": [_price(name, model) for name, model in MODELS.items()],
+    }
+
+
+def _provider(name: str, dialect: str, base_url: str) -> dict[str, Any]:
+    key = f"{name.upper()}_API_KEY"
+    return {"id": name, "name": name, "dialect": dialect, "base_url": base_url, "key_env": [key]}
+
+
+def _model(provider: str, model: str) -> dict[str, Any]:
+    return {
+        "id": model,
+        "provider": provider,
+        "wire_id": model.partition("/")[2],
+        "name": model,
+        "family": "matrix",
+        "context_tokens": 100_000 if provider == "primary" else 200_000,
+        "max_output_tokens": 1_000,
+        "quality": {"text": {"value": 0.99, "source": "test", "as_of": "2026-11-22"}},
+    }
+
+
+def _price(provider: str, model: str) -> dict[str, Any]:
+    rates = dict(zip(("input", "output"), map(str, PRICES[provider]), strict=True))
+    return {"model": model, "from": "2026-01-01", "usd_per_mtok": rates}
 
 
 def settings(folder: Path, catalog: Mapping[str, Any], *, alone: bool = False, **fields: object) -> Settings:
@@ -92,8 +112,10 @@ class Stage:
             (self.fallback, SAID["fallback"], case.behind),
         ):
             server.state.reset()
-            server.state.scenarios.add(Reply(text=said, times=None), *map(behavior_from_dict, map(dict,
-            faults))) self.raw.seen.clear() self.raw.faults[:] = [Fault(**fault) for fault in case.raw]
+            told = [behavior_from_dict(dict(fault)) for fault in faults]
+            server.state.scenarios.add(Reply(text=said, times=None), *told)
+        self.raw.seen.clear()
+        self.raw.faults[:] = [Fault(**fault) for fault in case.raw]
 
     def asked(self, case: Case) -> tuple[int | None, int]:
         """How often the primary and the fallback were asked; a closed port cannot tell."""

@@ -1,10 +1,9 @@
-"""Every fault of the matrix against real servers: what the client gets, who is asked, and what is in the books."""
+"""Every fault of the matrix on real sockets: what the client gets, who is asked, and what is in the books."""
 
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 
 import anyio
@@ -129,11 +128,13 @@ async def test_a_fault_costs_the_client_no_more_than_it_must(
     check_row(run, got, rows[0], primary, fallback)
     assert all(gap >= case.gap_s for gap in stage.gaps_s(case))
     assert not stage.raw.stolen
-    readable = got.shown + caplog.text + repr(rows) + "".join(repr(record.__dict__) for record in
-    caplog.records) assert not [key for key in KEYS.values() if key in readable] assert prompt_of(run) not in
-    caplog.text + repr(rows) assert case.alert == any(record.levelname == "WARNING" for record in
-    caplog.records) grown_mib = (getrusage(RUSAGE_SELF).ru_maxrss - peak) / 1024 assert case.rss_mib is None
-    or grown_mib < case.rss_mib check_verdict(stage, run)
+    readable = got.shown + caplog.text + repr(rows) + repr([one.__dict__ for one in caplog.records])
+    assert not [key for key in KEYS.values() if key in readable]
+    assert prompt_of(run) not in caplog.text + repr(rows)
+    assert case.alert == any(one.levelname == "WARNING" for one in caplog.records)
+    grown_mib = (getrusage(RUSAGE_SELF).ru_maxrss - peak) / 1024
+    assert case.rss_mib is None or grown_mib < case.rss_mib
+    check_verdict(stage, run)
 
 
 def check_client(run: Run, got: Got) -> None:
@@ -168,10 +169,14 @@ def check_row(run: Run, got: Got, row: CallRow, primary: int | None, fallback: i
     assert all(0 <= count <= 10**9 for count in (usage.input_tokens, usage.output_tokens))
     price_in, price_out = PRICES[answered]
     assert outcome.cost is not None
-    assert outcome.cost.total_usd == (price_in * usage.input_tokens + price_out * usage.output_tokens) /
-    1_000_000 if got.outcome == "error": assert (usage.total_tokens, outcome.error_code) == (0, got.code) elif
-    answered == "primary": assert usage.source in case.source if case.cost is not None: assert
-    (outcome.cost.total_usd > Decimal(0)) == (case.cost == "positive")
+    micro = price_in * usage.input_tokens + price_out * usage.output_tokens
+    assert outcome.cost.total_usd == micro / 1_000_000
+    if got.outcome == "error":
+        assert (usage.total_tokens, outcome.error_code) == (0, got.code)
+    elif answered == "primary":
+        assert usage.source in case.source
+    if case.cost is not None:
+        assert (outcome.cost.total_usd > Decimal(0)) == (case.cost == "positive")
 
 
 def check_verdict(stage: Stage, run: Run) -> None:
