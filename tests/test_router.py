@@ -133,6 +133,7 @@ async def test_a_failed_call_is_recorded_with_every_attempt_and_costs_nothing(tm
     assert row.outcome.cost.total_usd == 0
     assert row.outcome.error_code == "provider_unavailable"
     assert row.outcome.attempts == caught.value.attempts
+    assert row.intent.request_id == caught.value.request_id
     assert len(row.outcome.attempts) > 1
 
 

@@ -66,6 +66,8 @@ class Routed:
             error_code=error.code if isinstance(error, ProviderError) else None,
         )
         bill = await self._books.settle(self.decision, ending, reserved=self._reserved)
+        if isinstance(error, ProviderError):
+            error.request_id = self.decision.request_id
         if not isinstance(error, StreamBroken):
             partial = self._delivered.completion(Finished(finish_reason="length", usage=usage))
             self.answer = replace(answer_of(self.decision, self.placed, partial, bill), truncated=True)

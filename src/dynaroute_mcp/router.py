@@ -17,7 +17,7 @@ from dynaroute_mcp.classifier import Classifier
 from dynaroute_mcp.classifier.conversation import last_ask
 from dynaroute_mcp.conversations import Conversations
 from dynaroute_mcp.delivery import Routed, answer_of, ended, failed
-from dynaroute_mcp.errors import DeadlinePassed, InvalidRequest, LimitExceeded, NoCandidate
+from dynaroute_mcp.errors import DeadlinePassed, InvalidRequest, LimitExceeded, NoCandidate, ProviderError
 from dynaroute_mcp.health import Health
 from dynaroute_mcp.policy import Pin, Situation, choose
 from dynaroute_mcp.settings import Settings
@@ -126,7 +126,7 @@ class Router:
         try:
             placed = await self._lane(decision).calling.complete(request, decision.choice)
         except BaseException as error:
-            await self._books.settle(decision, failed(decision, error), reserved=reserved)
+            await self._give_up(decision, error, reserved=reserved)
             raise
         bill = await self._books.settle(decision, ended(placed, placed.reply), reserved=reserved)
         answer = answer_of(decision, placed, placed.reply, bill)
@@ -185,7 +185,7 @@ class Router:
                 yield routed
         except BaseException as error:
             if routed is None:
-                await self._books.settle(decision, failed(decision, error), reserved=reserved)
+                await self._give_up(decision, error, reserved=reserved)
             else:
                 await routed.close(error)
             raise
@@ -204,6 +204,11 @@ class Router:
                 if not (downgrade and tries_left):
                     raise
         raise AssertionError("the last try returns or raises")
+
+    async def _give_up(self, decision: Decision, error: BaseException, *, reserved: bool) -> None:
+        await self._books.settle(decision, failed(decision, error), reserved=reserved)
+        if isinstance(error, ProviderError):
+            error.request_id = decision.request_id
 
     def _pick(self, situation: Situation, standing: Standing) -> Choice:
         cap = standing.usd_left if self._settings.budget_action == "downgrade" else None
