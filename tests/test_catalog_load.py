@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dynaroute_mcp.catalog import load_catalog
-from dynaroute_mcp.catalog.reader import parse_yaml
+from dynaroute_mcp.plain_yaml import parse_yaml
 from dynaroute_mcp.errors import ConfigurationInvalid
 
 FOLDER = Path(__file__).parents[1] / "catalog"

@@ -83,7 +83,7 @@ def test_an_address_is_http_without_a_user_in_it(tmp_path: Path, url: str) -> No
 def test_a_python_object_in_the_file_is_not_made(tmp_path: Path) -> None:
     marker = tmp_path / "made"
 
-    with pytest.raises(ConfigurationInvalid, match=r"config\.yaml:1"):
+    with pytest.raises(ConfigurationInvalid, match=r"config\.yaml: line 1: tag"):
         read(tmp_path, f"admin_token: !!python/object/apply:pathlib.Path.touch ['{marker}']")
     assert not marker.exists()
 
@@ -96,7 +96,7 @@ def test_a_bomb_of_aliases_is_refused_before_it_grows(tmp_path: Path) -> None:
 
 
 def test_a_file_of_the_wrong_shape_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationInvalid, match="name: value"):
+    with pytest.raises(ConfigurationInvalid, match="must be a mapping"):
         read(tmp_path, "- a\n- b\n")
 
 
@@ -107,7 +107,7 @@ def test_a_missing_file_that_was_named_is_an_error(tmp_path: Path) -> None:
 
 def test_an_enormous_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationInvalid, match="larger than"):
-        read(tmp_path, "# " + "x" * 1_000_001)
+        read(tmp_path, "# " + "x" * 2_000_001)
 
 
 def test_the_providers_own_variables_are_kept_and_never_shown() -> None:

@@ -11,14 +11,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo
 
 from dynaroute_mcp.errors import ConfigurationInvalid
+from dynaroute_mcp.plain_yaml import read_yaml
 from dynaroute_mcp.taxonomy import Category, Strategy
 
 HOME = Path("~/.dynaroute").expanduser()
-MAX_FILE_BYTES = 1_000_000
 
 
 def _expand(value: object, info: ValidationInfo) -> object:
@@ -160,15 +159,26 @@ def read_settings(environ: Mapping[str, str], config: Path | None = None) -> Set
         ConfigurationInvalid: the file can't be read, or a value is wrong; names file, field and reason.
     """
     file = _config_file(environ, config)
-    values = _read_yaml(file) if file else {}
-    values |= {field: environ[name] for name, field in _FROM_ENVIRONMENT.items() if environ.get(name)}
-    values["variables"] = {k: v for k, v in environ.items() if k.endswith(("_API_KEY", "_BASE_URL"))}
-    values["config_file"] = file
+    written = read_yaml(file)[0] if file else {}
+    for name in sorted({"variables", "config_file"} & written.keys()):
+        raise ConfigurationInvalid(f"{file}: {name}: not a setting")
+    values: dict[str, object] = {
+        **written,
+        **{field: environ[name] for name, field in _FROM_ENVIRONMENT.items() if environ.get(name)},
+        "variables": {k: v for k, v in environ.items() if k.endswith(("_API_KEY", "_BASE_URL"))},
+        "config_file": file,
+    }
     try:
         settings = Settings.model_validate(values, context={"environ": environ})
     except ValidationError as error:
         raise ConfigurationInvalid(_explain(error, file)) from None  # the cause would quote secrets
-    return settings.model_copy(update={"database": settings.database.expanduser()})
+    overlay = settings.catalog_overlay
+    return settings.model_copy(
+        update={
+            "database": settings.database.expanduser(),
+            "catalog_overlay": overlay.expanduser() if overlay else None,
+        }
+    )
 
 
 def _config_file(environ: Mapping[str, str], config: Path | None) -> Path | None:
@@ -177,32 +187,6 @@ def _config_file(environ: Mapping[str, str], config: Path | None) -> Path | None
         return named.expanduser()
     default = HOME / "config.yaml"
     return default if default.is_file() else None
-
-
-def _read_yaml(file: Path) -> dict[str, object]:
-    try:
-        if file.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigurationInvalid(f"{file}: larger than {MAX_FILE_BYTES:,} bytes")
-        text = file.read_text(encoding="utf-8")
-        if re.search(r"(?m)(^|[\s\[{,:-])[&*][\w-]+", text):
-            raise ConfigurationInvalid(
-                f"{file}: YAML anchors and aliases are not taken here; write the value out"
-            )
-        values = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationInvalid(f"{file}: can't be read ({error.__class__.__name__})") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{file}:{mark.line + 1}" if mark else str(file)
-        raise ConfigurationInvalid(f"{where}: not valid YAML: {getattr(error, 'problem', error)}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigurationInvalid(f"{file}: expected `name: value` lines at the top")
-    unknown = {"variables", "config_file"} & values.keys()
-    if unknown:
-        raise ConfigurationInvalid(f"{file}: {min(unknown)}: not a setting")
-    return values
 
 
 def _explain(error: ValidationError, file: Path | None) -> str:

@@ -8,7 +8,6 @@ from typing import Annotated, Final, TypeVar
 
 from pydantic import Field, ValidationError
 
-from dynaroute_mcp.catalog.reader import Plain, read_yaml
 from dynaroute_mcp.catalog.schema import (
     Baseline,
     Calendar,
@@ -25,6 +24,7 @@ from dynaroute_mcp.catalog.schema import (
     Skill,
 )
 from dynaroute_mcp.errors import ConfigurationInvalid
+from dynaroute_mcp.plain_yaml import Plain, read_yaml
 from dynaroute_mcp.taxonomy import Category
 
 Weight = Annotated[float, Field(gt=0, le=1)]
