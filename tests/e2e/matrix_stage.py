@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,12 +36,14 @@ CALLS: Final = CallSettings(
     backoff_s=0.1,
     backoff_cap_s=0.4,
     retry_after_cap_s=5,
-    connect_s=1,
-    first_token_s=1,
-    idle_s=0.8,
-    answer_s=1,
+    connect_s=0.6,
+    first_token_s=0.6,
+    idle_s=0.5,
+    answer_s=0.6,
     total_s=10,
 )
+AT_ONCE: Final = CALLS.model_copy(update={"backoff_s": 0.01})
+"""Where nobody judges the back-off."""
 
 
 def overlay(base_url: str, dialect: DialectName, fallback_url: str) -> dict[str, Any]:
@@ -125,10 +128,15 @@ class Stage:
     def gaps_s(self, case: Case) -> list[float]:
         """Seconds from one try at the primary to the next."""
         if case.at == "llmock":
-            at = [record.started_at for record in self.llmock.state.journal.records(wait=1)]
+            at = [record.started_at for record in self.llmock.state.journal.records(wait=patience_s(case))]
         else:
             at = [seen.at for seen in self.raw.seen]
-        return [later - earlier for earlier, later in zip(at, at[1:], strict=False)]
+        return [later - earlier for earlier, later in pairwise(at)]
+
+
+def patience_s(case: Case) -> float:
+    """How long llmock's journal may be waited for; what still sleeps there is left out of it."""
+    return 0 if any(fault["type"] in {"delay", "slow_first_token"} for fault in case.faults) else 1
 
 
 def arrived(server: LLMockServer) -> int:
@@ -165,6 +173,12 @@ async def open_stage(folder: Path) -> AsyncIterator[Stage]:
                     home = folder / f"{place}-{dialect}-{alone}"
                     home.mkdir()
                     catalog = overlay(urls[place], dialect, fallback.base_url("openai"))
-                    core = await opened.enter_async_context(open_core(settings(home, catalog, alone=alone)))
+                    core = await opened.enter_async_context(
+                        open_core(
+                            settings(
+                                home, catalog, alone=alone, calls=CALLS if place == "llmock" else AT_ONCE
+                            )
+                        )
+                    )
                     stage.cores[place, dialect, alone] = core
         yield stage

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from llmock.verdict import judge
 from tests.e2e.matrix_case import Outcome, Run, runs
-from tests.e2e.matrix_stage import KEYS, MODELS, PRICES, SAID, Stage, open_stage
+from tests.e2e.matrix_stage import KEYS, MODELS, PRICES, SAID, Stage, open_stage, patience_s
 from tests.faces.mcp_clients import in_memory, text
 
 from dynaroute_mcp.accounts import LOCAL
@@ -181,7 +181,6 @@ def check_row(run: Run, got: Got, row: CallRow, primary: int | None, fallback: i
 
 def check_verdict(stage: Stage, run: Run) -> None:
     """Hear what llmock has to say of us as a client."""
-    sleeps = any(fault["type"] in {"delay", "slow_first_token"} for fault in run.case.faults)
     for server in (stage.llmock, stage.fallback):
-        verdict = judge(server.state.journal.records(wait=0 if sleeps else 1))
+        verdict = judge(server.state.journal.records(wait=patience_s(run.case)))
         assert not [one for one in verdict.findings if one.code not in FALSE_ALARMS], verdict.render()
