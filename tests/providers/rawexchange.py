@@ -63,8 +63,12 @@ class RawServer:
     """The server's state: what to spoil, and what was seen."""
 
     port: int
+    kinds: "Mapping[str, Handler]"
+    """Every way to misbehave, by name."""
     faults: list[Fault] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
+    left_at: list[float] = field(default_factory=list)
+    """When clients went away before their answer's end, on anyio's clock."""
 
     @property
     def stolen(self) -> list[Seen]:
