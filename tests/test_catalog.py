@@ -157,14 +157,6 @@ def test_ratings_are_relative_to_the_anchor_and_estimates_say_so(catalog: Catalo
     assert not catalog.get_model("gpt-6-luna").quality["text"].estimated
 
 
-def test_a_skill_without_a_rating_counts_as_the_overall_one_and_no_rating_is_none(catalog: Catalog) -> None:
-    sol = catalog.get_model("gpt-6.1-sol")
-
-    assert "math" not in sol.quality
-    assert sol.weighted_quality({"math": 1.0}) == sol.quality["text"].value
-    assert catalog.get_model("codestral").weighted_quality({"coding": 1.0}) is None
-
-
 def test_profiles_give_a_family_its_constraints_and_a_model_its_own(catalog: Catalog) -> None:
     opus, luna = catalog.get_model("claude-opus-5-5").constraints, catalog.get_model("gpt-6-luna").constraints
 

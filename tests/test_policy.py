@@ -307,12 +307,6 @@ def test_the_form_of_the_answer_is_a_need(
 @pytest.mark.parametrize(
     ("constraints", "request_", "reason"),
     [
-        (Constraints(needs_responses=True), asking(), "answers on the Responses API only"),
-        (
-            Constraints(tools_need_responses=True),
-            replace(asking(), tools=(TOOL,)),
-            "tools on the Responses API only",
-        ),
         (
             Constraints(tools_need_effort_none=True),
             replace(asking(parameters=Parameters(reasoning_effort="high")), tools=(TOOL,)),
@@ -643,3 +637,12 @@ def test_equal_cost_is_called_equal() -> None:
 @pytest.mark.parametrize(("usd", "text"), [("0.0021", "$0.0021"), ("0.00001", "$0.000010"), ("0", "$0.0000")])
 def test_small_sums_keep_their_digits(usd: str, text: str) -> None:
     assert dollars(Decimal(usd)) == text
+
+
+def test_a_model_that_answers_on_the_responses_api_only_is_routed_like_any_other() -> None:
+    codex = SHIPPED.get_model("gpt-5.3-codex")
+    asked = replace(asking(named=codex.id), tools=(TOOL,))
+    here = replace(situation(SHIPPED, request=asked), usable=frozenset({codex.provider}))
+
+    assert codex.constraints.needs_responses
+    assert choose(here).winner.model_id == codex.id

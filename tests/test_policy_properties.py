@@ -37,8 +37,7 @@ def models(draw: st.DrawFn, number: int) -> Model:
     provider = draw(st.sampled_from(sorted(PROVIDERS)))
     limits = Constraints(
         thinking_by_default=draw(st.booleans()),
-        tools_need_responses=draw(st.booleans()),
-        needs_responses=False,
+        tools_need_effort_none=draw(st.booleans()),
     )
     return model(
         f"{provider}/m{number}",
@@ -131,7 +130,6 @@ def test_every_model_of_a_chain_passes_every_hard_filter(where: Situation) -> No
         assert row.provider in where.usable
         assert not row.retired(NOW.date())
         assert needs(where.request).capabilities <= row.capabilities
-        assert not (where.request.tools and row.constraints.tools_need_responses)
         assert where.input_tokens + candidate.expected_output_tokens <= row.context_tokens
         assert candidate.max_output_tokens <= (where.request.parameters.max_tokens or 16_384)
         assert ceiling is None or (candidate.max_usd is not None and candidate.max_usd <= ceiling)

@@ -13,12 +13,14 @@ from dynaroute_mcp.pricing import (
     NOTHING,
     Processing,
     current_rates,
+    expected_usd,
     gpt41_saving,
     maximum_usd,
     price,
     quote,
     saving,
     saving_pct,
+    tariff_at,
 )
 from dynaroute_mcp.types import Usage
 
@@ -89,7 +91,7 @@ def test_a_price_names_its_row_and_the_catalog_it_rests_on() -> None:
 def test_an_unknown_price_is_none_and_never_zero() -> None:
     assert price(CATALOG, "nobody/nothing", NOW, tokens(1)) is None
     assert price(CATALOG, LUNA, datetime(2020, 1, 1, tzinfo=UTC), tokens(1)) is None
-    assert maximum_usd(CATALOG, "nobody/nothing", (NOW,), 1, 1) is None
+    assert maximum_usd((tariff_at(CATALOG, NOW),), "nobody/nothing", 1, 1) is None
     assert saving(CATALOG, "nobody/nothing", tokens(1), Decimal(1), NOW) is None
 
 
@@ -157,8 +159,10 @@ def test_a_batch_costs_its_share_and_is_unknown_where_none_is_offered() -> None:
 def test_the_maximum_takes_the_dearest_bucket_and_the_dearest_instant() -> None:
     quiet, peak = TUESDAY.replace(hour=0, minute=58), TUESDAY.replace(hour=1, minute=10)
 
-    assert maximum_usd(CATALOG, SONNET, (NOW,), 1_000_000, 1_000_000) == Decimal("12.5")
-    assert maximum_usd(CATALOG, "deepseek/deepseek-flash", (quiet, peak), 1_000_000, 0) == Decimal("0.30")
+    now, later = tariff_at(CATALOG, quiet), tariff_at(CATALOG, peak)
+
+    assert maximum_usd((tariff_at(CATALOG, NOW),), SONNET, 1_000_000, 1_000_000) == Decimal("12.5")
+    assert maximum_usd((now, later), "deepseek/deepseek-flash", 1_000_000, 0) == Decimal("0.30")
 
 
 def test_the_baseline_gets_the_benefit_of_the_cache_too() -> None:
@@ -240,7 +244,7 @@ def test_more_tokens_never_cost_less(model_id: str, usage: Usage, more: int) -> 
 def test_the_maximum_bounds_every_mix_of_plain_and_cached_input(
     model_id: str, prompt: int, completion: int
 ) -> None:
-    bound = maximum_usd(CATALOG, model_id, (NOW,), prompt, completion)
+    bound = maximum_usd((tariff_at(CATALOG, NOW),), model_id, prompt, completion)
     mixes = (
         tokens(prompt, completion),
         Usage(cache_read_tokens=prompt, output_tokens=completion),
@@ -250,3 +254,29 @@ def test_the_maximum_bounds_every_mix_of_plain_and_cached_input(
     for usage in mixes:
         cost = price(CATALOG, model_id, NOW, usage)
         assert cost is None or (bound is not None and cost.total_usd <= bound)
+
+
+@given(
+    model_id=st.sampled_from(MODELS),
+    at=st.datetimes(datetime(2026, 11, 1), datetime(2027, 2, 1), timezones=st.just(UTC)),
+    uncached=counts,
+    cached=counts,
+    completion=counts,
+)
+def test_a_tariff_says_what_the_price_of_the_instant_says(
+    model_id: str, at: datetime, uncached: int, cached: int, completion: int
+) -> None:
+    usage = Usage(uncached_input_tokens=uncached, cache_read_tokens=cached, output_tokens=completion)
+    step = tariff_at(CATALOG, at).find(model_id, uncached + cached)
+    cost = price(CATALOG, model_id, at, usage)
+
+    assert (step is None) == (cost is None)
+    assert step is None or cost is None or expected_usd(step, uncached, cached, completion) == cost.total_usd
+
+
+def test_a_tariff_is_remembered_until_a_day_or_an_hour_changes_prices() -> None:
+    quiet, later, peak = (TUESDAY.replace(hour=hour) for hour in (4, 5, 6))
+
+    assert tariff_at(CATALOG, quiet) is tariff_at(CATALOG, later)
+    assert tariff_at(CATALOG, quiet) is not tariff_at(CATALOG, peak)
+    assert tariff_at(CATALOG, later) is not tariff_at(CATALOG, TUESDAY.replace(day=25, hour=5))

@@ -10,9 +10,12 @@ from dynaroute_mcp.errors import ConfigurationInvalid, UnknownName
 from dynaroute_mcp.taxonomy import Category
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Catalog:
-    """Models, providers, prices and rules. It knows no keys, no health and no clock."""
+    """Models, providers, prices and rules. It knows no keys, no health and no clock.
+
+    Two catalogs are the same only if they are one, so that what is worked out of one can be remembered.
+    """
 
     by_id: Mapping[str, Model]
     """Models by canonical id, retired ones included."""

@@ -83,7 +83,7 @@ class Constraints(Row):
     tools_need_responses: bool = False
     """Tools are taken by the Responses API only."""
     needs_responses: bool = False
-    """The model answers on the Responses API only, which no dialect of ours speaks."""
+    """The model answers on the Responses API only."""
     forced_tool_choice: bool = True
     prefill: bool = True
     """A last message of the assistant's may be continued."""
@@ -133,17 +133,6 @@ class Model(Row):
     """Costs nothing by design (a local server), which is not the same as an unknown price."""
     source: Note
     note: Note = ""
-
-    def weighted_quality(self, weights: Mapping[Skill, float]) -> float | None:
-        """Fitness in [0, 1] by its skills' ratings; `None` for an unrated model.
-
-        A skill that no board rates is taken at the model's overall text rating.
-        """
-        overall = self.quality.get("text")
-        if overall is None:
-            return None
-        total = sum(weight * self.quality.get(skill, overall).value for skill, weight in weights.items())
-        return total / sum(weights.values())
 
     def retired(self, on: date) -> bool:
         """Tell whether it no longer answers on this day."""

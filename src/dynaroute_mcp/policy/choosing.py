@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from dynaroute_mcp.catalog import Model, Skill
+from dynaroute_mcp.catalog import Model
 from dynaroute_mcp.policy.demand import (
+    Weights,
     demanded_level,
     demanded_quality,
     expectation,
@@ -14,7 +15,7 @@ from dynaroute_mcp.policy.demand import (
     quality,
     skill_weights,
 )
-from dynaroute_mcp.policy.estimate import Draft, appraise, expected_usage
+from dynaroute_mcp.policy.estimate import Terms, appraise, call_usd, terms
 from dynaroute_mcp.policy.explain import Verdict, losers, notes, praise, refusal
 from dynaroute_mcp.policy.filters import Exclusions, Objection, cooling, exclusions, object_to
 from dynaroute_mcp.policy.rank import (
@@ -28,7 +29,6 @@ from dynaroute_mcp.policy.rank import (
     rule_lead,
 )
 from dynaroute_mcp.policy.situation import Expectation, Needs, Situation, needs
-from dynaroute_mcp.pricing import price
 from dynaroute_mcp.types import Candidate, Choice
 
 _DIGITS: Final = 6
@@ -41,8 +41,9 @@ class _Sieve:
 
     asked: Needs
     excluded: Exclusions
-    weights: Mapping[Skill, float]
+    weights: Weights
     expected: Expectation
+    money: Terms
 
 
 def choose(situation: Situation) -> Choice:
@@ -60,10 +61,10 @@ def choose(situation: Situation) -> Choice:
     ladder, label = situation.catalog.ladder, situation.classification
     level = demanded_level(label.levels, ladder.quantile[situation.strategy])
     demanded = round(demanded_quality(ladder, level, situation.strategy, label.difficulty), _DIGITS)
-    excluded = exclusions(situation)
-    ready, out = _sift(situation, excluded)
+    excluded, money = exclusions(situation), terms(situation)
+    ready, out = _sift(situation, excluded, money)
     ranking = rank(situation, ready.values(), demanded)
-    lead = _lead(situation, ranking)
+    lead = _lead(situation, money, ranking)
     winner = lead.candidate or ranking.order[0]
     verdict = Verdict(
         winner=winner,
@@ -84,7 +85,7 @@ def choose(situation: Situation) -> Choice:
         meets_demand=winner.quality >= demanded,
         expected_output_tokens=winner.expected_output_tokens,
         input_tokens=situation.input_tokens,
-        min_usd=_silent_usd(situation, winner),
+        min_usd=call_usd(situation, money.now, winner.model_id, 0),
         cheaper=cheaper_than(winner, ranking.order),
         better=better_than(winner, ranking.order),
         dearest=max(ranking.order, key=lambda each: (each.expected_usd or Decimal(0), each.model_id)),
@@ -93,7 +94,7 @@ def choose(situation: Situation) -> Choice:
 
 
 def _sift(
-    situation: Situation, excluded: Exclusions
+    situation: Situation, excluded: Exclusions, money: Terms
 ) -> tuple[Mapping[str, Candidate], Mapping[str, Objection]]:
     """Part the models into those that can answer and those that cannot, with the reason."""
     named = situation.request.model
@@ -103,6 +104,7 @@ def _sift(
         excluded=excluded,
         weights=skill_weights(situation.catalog, situation.classification.categories),
         expected=expectation(situation),
+        money=money,
     )
     ready: dict[str, Candidate] = {}
     resting: dict[str, Candidate] = {}
@@ -129,21 +131,14 @@ def _examine(situation: Situation, sieve: _Sieve, model: Model) -> Candidate | O
     if objection is not None:
         return objection
     fitness = round(quality(situation.catalog, model, sieve.weights), _DIGITS)
-    return appraise(situation, Draft(model=model, quality=fitness, output_tokens=output_tokens))
+    return appraise(situation, sieve.money, model, fitness, output_tokens)
 
 
-def _lead(situation: Situation, ranking: Ranking) -> Lead:
+def _lead(situation: Situation, money: Terms, ranking: Ranking) -> Lead:
     if situation.request.model:
         return Lead(candidate=ranking.order[0], note="the request names it")
     nobody = Lead(candidate=None)
     rule = rule_lead(situation, ranking.order)
     if rule is not None and rule.candidate is not None:
         return rule
-    return conversation_lead(situation, ranking) or rule or nobody
-
-
-def _silent_usd(situation: Situation, winner: Candidate) -> Decimal | None:
-    """What the prompt alone costs on the winner."""
-    model = situation.catalog.by_id[winner.model_id]
-    cost = price(situation.catalog, model.id, situation.at, expected_usage(situation, model, 0))
-    return cost.total_usd if cost else None
+    return conversation_lead(situation, money.now, ranking) or rule or nobody

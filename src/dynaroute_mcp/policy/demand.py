@@ -1,13 +1,21 @@
 """What a classified prompt demands: a level, a quality, and so many tokens."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import accumulate
-from typing import Final
+from operator import mul
+from typing import Final, get_args
 
 from dynaroute_mcp.catalog import Catalog, Ladder, Model, Skill
 from dynaroute_mcp.policy.situation import Expectation, Needs, Situation
 from dynaroute_mcp.taxonomy import Category, Level, Strategy
 
+Weights = tuple[float, ...]
+"""One number for each skill, in the order of `Skill`."""
+
+_SKILLS: Final[tuple[Skill, ...]] = get_args(Skill)
+_CATALOGS: Final = 8
+"""Catalogs whose ratings are remembered: with and without local models, before and after a reload."""
 _ROUNDING: Final = 1e-9
 _HALF: Final = 0.5
 
@@ -41,21 +49,32 @@ def _within_step(
     return _HALF * step * (difficulty - usual) / usual
 
 
-def skill_weights(catalog: Catalog, categories: Mapping[Category, float]) -> dict[Skill, float]:
-    """How much each skill counts, over all categories that the prompt may belong to."""
-    weights: dict[Skill, float] = {}
+def skill_weights(catalog: Catalog, categories: Mapping[Category, float]) -> Weights:
+    """How much each skill counts, over all categories that the prompt may belong to; they sum to 1."""
+    weights = dict.fromkeys(_SKILLS, 0.0)
     for category, share in categories.items():
         for skill, weight in catalog.weights[category].items():
-            weights[skill] = weights.get(skill, 0.0) + share * weight
-    return weights
+            weights[skill] += share * weight
+    whole = sum(weights.values())
+    return tuple(weight / whole for weight in weights.values())
 
 
-def quality(catalog: Catalog, model: Model, weights: Mapping[Skill, float]) -> float:
+def quality(catalog: Catalog, model: Model, weights: Weights) -> float:
     """Fitness of a model in [0, 1]; one that nobody rated is trusted with nothing, a local one with level 1."""
-    rated = model.weighted_quality(weights)
-    if rated is not None:
-        return rated
+    ratings = _ratings(catalog).get(model.id)
+    if ratings is not None:
+        return sum(map(mul, ratings, weights))
     return catalog.ladder.unrated_local if model.free else 0.0
+
+
+@lru_cache(maxsize=_CATALOGS)
+def _ratings(catalog: Catalog) -> Mapping[str, tuple[float, ...]]:
+    """Each rated model's ratings in the order of the skills; one that no board rates is taken at the overall one."""
+    return {
+        row.id: tuple(row.quality.get(skill, overall).value for skill in _SKILLS)
+        for row in catalog.models
+        if (overall := row.quality.get("text")) is not None
+    }
 
 
 def levels_served(catalog: Catalog, model: Model) -> tuple[Level, ...]:

@@ -1,13 +1,11 @@
 """Hard filters: why a model cannot take a request, in words for people."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal
 
 from dynaroute_mcp.catalog import Capability, Catalog, Model
 from dynaroute_mcp.policy.situation import Needs, Situation
-from dynaroute_mcp.pricing import current_rates
 
 Kind = Literal["retired", "excluded", "key", "wire", "capability", "window", "price", "budget", "cooling"]
 
@@ -38,10 +36,6 @@ class Exclusions:
     ids: frozenset[str]
     unknown: tuple[str, ...]
 
-    def cover(self, model: Model) -> bool:
-        """Tell whether a model is out, by itself or with its provider."""
-        return model.id in self.ids or model.provider in self.ids
-
 
 def exclusions(situation: Situation) -> Exclusions:
     """The request's and the operator's exclusions together; any name of a model or provider will do."""
@@ -58,30 +52,30 @@ def object_to(
     situation: Situation, asked: Needs, excluded: Exclusions, model: Model, output_tokens: int
 ) -> Objection | None:
     """The first reason why a model cannot be asked at all; money and health are looked at later."""
-    return next(_objections(situation, asked, excluded, model, output_tokens), None)
-
-
-def _objections(
-    situation: Situation, asked: Needs, excluded: Exclusions, model: Model, output_tokens: int
-) -> Iterator[Objection]:
     if model.retired(situation.at.date()):
-        yield Objection(kind="retired", reason=_retired(model))
-    if excluded.cover(model):
-        yield Objection(kind="excluded", reason="excluded")
+        return Objection(kind="retired", reason=_retired(model))
+    if model.id in excluded.ids or model.provider in excluded.ids:
+        return Objection(kind="excluded", reason="excluded")
     if model.provider not in situation.usable:
-        yield Objection(kind="key", reason=_no_key(situation.catalog, model))
+        return Objection(kind="key", reason=_no_key(situation.catalog, model))
+    return _unfit(situation, asked, model, output_tokens)
+
+
+def _unfit(situation: Situation, asked: Needs, model: Model, output_tokens: int) -> Objection | None:
+    """Why a model that could be asked can't take this request."""
     if wire := _wire(asked, model):
-        yield Objection(kind="wire", reason=wire)
-    for need in sorted(asked.capabilities - model.capabilities):
-        yield Objection(kind="capability", reason=_MISSING[need])
+        return Objection(kind="wire", reason=wire)
+    if not asked.capabilities <= model.capabilities:
+        return Objection(kind="capability", reason=_MISSING[min(asked.capabilities - model.capabilities)])
     if window := _window(situation, model, output_tokens):
-        yield Objection(kind="window", reason=window)
-    if situation.priced_only and current_rates(situation.catalog, model.id, situation.at) is None:
-        yield Objection(kind="price", reason="no known price, and a budget is set")
+        return Objection(kind="window", reason=window)
+    return None
 
 
 def cooling(situation: Situation, model: Model) -> Objection | None:
     """Whether a model is to be left alone just now."""
+    if not situation.cooling:
+        return None
     wait_s = max(situation.cooling.get(model.id, 0.0), situation.cooling.get(model.provider, 0.0))
     return Objection(kind="cooling", reason=f"cooling {wait_s:.0f} s") if wait_s > 0 else None
 
@@ -99,8 +93,6 @@ def _no_key(catalog: Catalog, model: Model) -> str:
 def _wire(asked: Needs, model: Model) -> str | None:
     limits = model.constraints
     tools = "tools" in asked.capabilities
-    if limits.needs_responses or (tools and limits.tools_need_responses):
-        return f"{'tools' if not limits.needs_responses else 'answers'} on the Responses API only"
     if tools and limits.tools_need_effort_none and asked.effort not in {None, "none"}:
         return "takes tools only without reasoning"
     if asked.forced_tool and not limits.forced_tool_choice:

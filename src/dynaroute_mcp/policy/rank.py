@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from dynaroute_mcp.catalog import Catalog, Model
-from dynaroute_mcp.policy.estimate import expected_usage
-from dynaroute_mcp.policy.situation import Pin, Situation
+from dynaroute_mcp.policy.estimate import call_usd
+from dynaroute_mcp.policy.situation import Situation
 from dynaroute_mcp.policy.wording import dollars
-from dynaroute_mcp.pricing import price
+from dynaroute_mcp.pricing import Tariff
 from dynaroute_mcp.taxonomy import Strategy
 from dynaroute_mcp.types import Candidate
 
@@ -116,7 +116,7 @@ def rule_lead(situation: Situation, order: Sequence[Candidate]) -> Lead | None:
     return Lead(candidate=found, note=f"the rule for {rule.category} names it")
 
 
-def conversation_lead(situation: Situation, ranking: Ranking) -> Lead | None:
+def conversation_lead(situation: Situation, tariff: Tariff, ranking: Ranking) -> Lead | None:
     """The model that the conversation is on, while its cache is warm and moving is neither needed nor cheaper."""
     pin = situation.pin
     if pin is None or pin.warm_tokens <= 0:
@@ -129,24 +129,24 @@ def conversation_lead(situation: Situation, ranking: Ranking) -> Lead | None:
     first = ranking.order[0]
     if first is here or situation.strategy is Strategy.BEST:
         return Lead(candidate=here)
-    saved = _saved_by_moving(situation, pin, here, first)
+    saved = _saved_by_moving(situation, tariff, here, first)
     if saved is not None and saved > 0:
         note = f"the conversation moves from {here.model_id}: {dollars(saved)} less even with a cold cache"
         return Lead(candidate=None, note=note)
     return Lead(candidate=here, note=f"its cache holds {pin.warm_tokens:,} tokens of this conversation")
 
 
-def _saved_by_moving(situation: Situation, pin: Pin, here: Candidate, there: Candidate) -> Decimal | None:
+def _saved_by_moving(
+    situation: Situation, tariff: Tariff, here: Candidate, there: Candidate
+) -> Decimal | None:
     """What staying costs over the expected turns, less a cold start elsewhere and the same turns there."""
-    turns = situation.catalog.ladder.expected_turns
+    turns, prefix = situation.catalog.ladder.expected_turns, situation.pin.warm_tokens if situation.pin else 0
 
     def turn(candidate: Candidate, warm_tokens: int) -> Decimal | None:
-        model = situation.catalog.by_id[candidate.model_id]
-        usage = expected_usage(situation, model, candidate.expected_output_tokens, warm_tokens=warm_tokens)
-        cost = price(situation.catalog, model.id, situation.at, usage)
-        return cost.total_usd if cost else None
+        tokens = candidate.expected_output_tokens
+        return call_usd(situation, tariff, candidate.model_id, tokens, warm_tokens=warm_tokens)
 
-    stay, cold, warm = turn(here, pin.warm_tokens), turn(there, 0), turn(there, pin.warm_tokens)
+    stay, cold, warm = turn(here, prefix), turn(there, 0), turn(there, prefix)
     if stay is None or cold is None or warm is None:
         return None
     return turns * stay - (cold + turns * warm)

@@ -9,23 +9,26 @@ from dynaroute_mcp.pricing.cost import (
     Processing,
     Rates,
     current_rates,
-    maximum_usd,
     price,
     quote,
     time_factor,
 )
 from dynaroute_mcp.pricing.savings import gpt41_saving, saving, saving_pct
+from dynaroute_mcp.pricing.tariff import Tariff, expected_usd, maximum_usd, tariff_at
 
 __all__ = [
     "NOTHING",
     "Processing",
     "Rates",
+    "Tariff",
     "current_rates",
+    "expected_usd",
     "gpt41_saving",
     "maximum_usd",
     "price",
     "quote",
     "saving",
     "saving_pct",
+    "tariff_at",
     "time_factor",
 ]

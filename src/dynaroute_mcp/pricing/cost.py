@@ -15,7 +15,7 @@ _ONE: Final = Decimal(1)
 NOTHING: Final = Cost(input_usd=ZERO, output_usd=ZERO, basis="nothing was used")
 """What a call costs that no provider answered."""
 
-_PER_MILLION: Final = -6
+PER_MILLION: Final = -6
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -41,13 +41,14 @@ class Rates:
         )
 
 
-_FREE: Final = Rates(
+FREE: Final = Rates(
     input_usd_per_mtok=ZERO,
     output_usd_per_mtok=ZERO,
     cache_read_usd_per_mtok=ZERO,
     cache_write_5m_usd_per_mtok=ZERO,
     cache_write_1h_usd_per_mtok=ZERO,
 )
+"""Of a model that says that it costs nothing."""
 
 
 def price(
@@ -68,38 +69,6 @@ def quote(
     return price(catalog, model_id, at, usage)
 
 
-def maximum_usd(
-    catalog: Catalog, model_id: str, instants: tuple[datetime, ...], input_tokens: int, output_tokens: int
-) -> Decimal | None:
-    """The most that a call can cost: every input token at its dearest bucket, every output token used.
-
-    Args:
-        catalog: holds the prices.
-        model_id: canonical id.
-        instants: first and last moment at which the call may be billed; the dearest counts.
-        input_tokens: an upper bound.
-        output_tokens: the bound that is sent to the provider, reasoning included.
-    """
-    totals = []
-    for at in _differing(catalog, model_id, instants):
-        rates = current_rates(catalog, model_id, at, input_tokens=input_tokens)
-        if rates is None:
-            return None
-        dearest = max(
-            rates.input_usd_per_mtok, rates.cache_read_usd_per_mtok, rates.cache_write_5m_usd_per_mtok
-        )
-        totals.append(_usd(input_tokens, dearest) + _usd(output_tokens, rates.output_usd_per_mtok))
-    return max(totals)
-
-
-def _differing(catalog: Catalog, model_id: str, instants: tuple[datetime, ...]) -> tuple[datetime, ...]:
-    """The instants at which a price may differ: all of them at a change of rows or by the hour, else one."""
-    rows = [catalog.find_price(model_id, at) for at in instants]
-    first = rows[0]
-    steady = first is not None and first.calendar is None and all(row is first for row in rows)
-    return instants[:1] if steady else instants
-
-
 def current_rates(
     catalog: Catalog,
     model_id: str,
@@ -111,7 +80,7 @@ def current_rates(
     """What a model charges at an instant for a prompt of this size; `None` when that is unknown."""
     model = catalog.by_id.get(model_id)
     if model is not None and model.free:
-        return _FREE
+        return FREE
     row = catalog.find_price(model_id, at)
     if row is None:
         return None
@@ -136,7 +105,7 @@ def cost_at(rates: Rates, usage: Usage, basis: str) -> Cost:
 
 
 def _usd(tokens: int, usd_per_mtok: Decimal) -> Decimal:
-    return (tokens * usd_per_mtok).scaleb(_PER_MILLION)
+    return (tokens * usd_per_mtok).scaleb(PER_MILLION)
 
 
 def _basis(catalog: Catalog, model_id: str, at: datetime) -> str:
@@ -161,10 +130,11 @@ def time_factor(catalog: Catalog, row: Price, at: datetime) -> Decimal:
     if row.calendar is None:
         return _ONE
     calendar = catalog.calendars[row.calendar]
-    return calendar.multiplier if _at_peak(calendar, at.astimezone(UTC)) else _ONE
+    return calendar.multiplier if at_peak(calendar, at.astimezone(UTC)) else _ONE
 
 
-def _at_peak(calendar: Calendar, at: datetime) -> bool:
+def at_peak(calendar: Calendar, at: datetime) -> bool:
+    """Tell whether a provider charges its multiple at an instant, which is in UTC."""
     if _WEEKDAYS[at.weekday()] not in calendar.days or at.date() in calendar.except_dates:
         return False
     return any(start <= at.time() < end for start, end in calendar.hours_utc)
