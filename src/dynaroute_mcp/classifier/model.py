@@ -4,6 +4,7 @@ It is the first tier: fitted by `python -m training.fit`, pure Python, about a m
 """
 
 import math
+import struct
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
@@ -31,6 +32,7 @@ class LocalClassifier:
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
         self._lanes = weights.head.lanes
+        self._unpack = struct.Struct(f"<{self._lanes // 2}H").unpack
         self._mask = int.from_bytes(b"\xff\x00" * (self._lanes // 2), "little")
 
     def classify(self, text: str) -> Classification:
@@ -82,9 +84,8 @@ class LocalClassifier:
                 even += value & mask
                 odd += (value >> 8) & mask
             for first, packed in ((0, even), (1, odd)):
-                numbers = memoryview(packed.to_bytes(lanes, "little"))
-                for place in range(lanes // 2):
-                    totals[2 * place + first] += numbers[2 * place] + 256 * numbers[2 * place + 1]
+                for place, number in enumerate(self._unpack(packed.to_bytes(lanes, "little"))):
+                    totals[2 * place + first] += number
         return totals, len(known)
 
     def _signals(self, seen: Features, lane: int) -> tuple[str, ...]:
