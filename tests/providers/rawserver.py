@@ -33,7 +33,7 @@ _MAX_HEAD = 65_536
 async def raw_server(more: Mapping[str, Handler] | None = None) -> AsyncGenerator[RawServer]:
     """Serve on a free loopback port for as long as the context lasts; `more` are further ways to misbehave."""
     async with await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0) as listener:
-        server = RawServer(port=listener.extra(SocketAttribute.local_port), kinds=KINDS | (more or {}))
+        server = RawServer(port=listener.extra(SocketAttribute.local_port), kinds={**KINDS, **(more or {})})
 
         async def handle(client: SocketStream) -> None:
             async with client:
