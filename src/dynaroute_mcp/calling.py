@@ -20,6 +20,7 @@ from dynaroute_mcp.errors import (
     ProviderGarbled,
     ProviderKeyRejected,
     ProviderQuotaExhausted,
+    ProviderRateLimited,
     ProviderTimedOut,
     StreamBroken,
 )
@@ -147,7 +148,7 @@ class Calling:
             if left and not self._health.allow(candidate.model_id, self._clock()):
                 continue
             try:
-                reply = await self._try_candidate(trail, candidate, ask)
+                reply = await self._try_candidate(trail, candidate, ask, last=not left)
             except ProviderError as error:
                 first_error = first_error or error
                 left = self._next(left, error)
@@ -157,7 +158,7 @@ class Calling:
         raise first_error.with_attempts(trail.attempts)
 
     async def _try_candidate(
-        self, trail: _Trail, candidate: Candidate, ask: Callable[[Call], Awaitable[T]]
+        self, trail: _Trail, candidate: Candidate, ask: Callable[[Call], Awaitable[T]], *, last: bool
     ) -> T:
         wait_s = 0.0
         for attempt in range(1, self._settings.attempts_per_model + 1):
@@ -168,7 +169,7 @@ class Calling:
             except ProviderError as error:
                 self._failed(trail, candidate, error, started)
                 wait_s = self._wait(attempt, wait_s, error)
-                if not self._may_retry(trail, attempt, wait_s, error):
+                if not self._may_retry(trail, attempt, wait_s, error) or (self._shut_out(error) and not last):
                     raise
                 await anyio.sleep(wait_s)
             else:
@@ -185,6 +186,11 @@ class Calling:
             and (error.retry_after_s or 0) <= self._settings.retry_after_cap_s
             and self._monotonic() + wait_s < trail.deadline
         )
+
+    def _shut_out(self, error: ProviderError) -> bool:
+        """Tell whether a failure has opened the breaker; the time of a rate limit is waited for instead."""
+        limited = isinstance(error, ProviderRateLimited)
+        return not limited and not self._health.allow(error.model_id, self._clock())
 
     def _wait(self, attempt: int, previous_s: float, error: ProviderError) -> float:
         """Back off exponentially with full jitter on top of a floor that grows, so that gaps never shrink."""

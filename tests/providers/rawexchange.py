@@ -67,8 +67,8 @@ class RawServer:
     """Every way to misbehave, by name."""
     faults: list[Fault] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
-    left_at: list[float] = field(default_factory=list)
-    """When clients went away before their answer's end, on anyio's clock."""
+    left: anyio.Event = field(default_factory=anyio.Event)
+    """Set once a client has gone away before its answer's end."""
 
     @property
     def stolen(self) -> list[Seen]:

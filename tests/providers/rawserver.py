@@ -40,7 +40,7 @@ async def raw_server(more: Mapping[str, Handler] | None = None) -> AsyncGenerato
                 try:
                     await _exchange(server, client)
                 except (anyio.BrokenResourceError, anyio.EndOfStream, anyio.ClosedResourceError):
-                    server.left_at.append(anyio.current_time())  # the client left, as it may
+                    server.left.set()  # the client left, as it may
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, handle)
