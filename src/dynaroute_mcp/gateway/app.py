@@ -13,6 +13,7 @@ from dynaroute_mcp.errors import DynarouteError
 from dynaroute_mcp.gateway.auth import Gate
 from dynaroute_mcp.gateway.cache import Cache
 from dynaroute_mcp.gateway.metrics import Metrics
+from dynaroute_mcp.gateway.openapi import routes
 from dynaroute_mcp.gateway.refusal import Refusal, error_response
 from dynaroute_mcp.gateway.routes import OPERATIONS
 from dynaroute_mcp.gateway.session import SCOPE_KEY, Desk, Session
@@ -46,7 +47,7 @@ def create_app(
     gate = Middleware(Gate, desk=desk, allowed_hosts=allowed_hosts)
     handlers = dict.fromkeys((DynarouteError, Refusal, HTTPException), _refuse)
     app = Starlette(
-        routes=[route for each in OPERATIONS for route in each.routes()],
+        routes=list(routes(OPERATIONS)),
         middleware=[gate],
         exception_handlers=handlers,
     )

@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dynaroute_mcp import sites
+from dynaroute_mcp.accounts import is_well_formed
 from dynaroute_mcp.errors import AuthenticationFailed, DynarouteError
 from dynaroute_mcp.gateway.quota import quota_headers
 from dynaroute_mcp.gateway.refusal import Refusal, error_response
@@ -31,7 +32,7 @@ METRICS_PATH: Final = "/metrics"
 """Open to this machine; from elsewhere it takes the admin token."""
 
 FAILURES_A_MINUTE: Final = 30
-"""Failed keys of one address that are answered with 401; further ones get 429."""
+"""Unknown keys of one address that are answered with 401; further ones get 429."""
 
 _ADDRESSES: Final = 10_000
 _MAX_KEY_CHARS: Final = 256
@@ -116,7 +117,7 @@ class Gate:
         try:
             caller = await core.caller() if operator else await self._caller(core, key)
         except AuthenticationFailed as error:
-            raise self._unauthorized(str(error), _address(scope)) from None
+            raise self._unauthorized(str(error), key, _address(scope)) from None
         if scope["path"] == METRICS_PATH and not operator:
             raise Refusal(403, "metrics need the admin token from here", reason="permission_denied")
         return Session(core=core, caller=caller, operator=operator, request_id=request_id, given_id=given_id)
@@ -128,12 +129,12 @@ class Gate:
             key = key[:_MAX_KEY_CHARS]
         return await core.accounts.caller_for(key)
 
-    def _unauthorized(self, why: str, address: str) -> Refusal:
-        wait_s = self._failures.add(address)
+    def _unauthorized(self, why: str, key: str, address: str) -> Refusal:
+        wait_s = self._failures.add(address) if is_well_formed(key) else None  # the rest costs no look-up
         if wait_s is not None:
             return Refusal(
                 429,
-                "too many failed keys from this address; a valid key still works",
+                "too many unknown keys from this address; a valid key still works",
                 reason="too_many_failures",
                 headers={"Retry-After": str(int(wait_s) + 1)},
             )

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails, from_json
 
 from dynaroute_mcp.gateway import wire
 from dynaroute_mcp.gateway.refusal import Refusal
-from dynaroute_mcp.taxonomy import Category, Level, Strategy
+from dynaroute_mcp.taxonomy import Level, Strategy
 from dynaroute_mcp.types import (
     ChatRequest,
     Document,
@@ -41,7 +41,7 @@ _DIRECT: Final = (
 )
 """Parameters that mean the same here and there."""
 
-_MAX_SHOWN: Final = 300
+_MAX_SHOWN: Final = 600
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -102,26 +102,6 @@ def chat_request(body: wire.ChatBody, *, strategy: str | None = None) -> tuple[C
         routing=_routing(body, strategy),
     )
     return request, tuple(sorted(name for name, value in extra.items() if value is not None))
-
-
-def category_of(name: str | None) -> Category | None:
-    """Find a category by its name, in any case of letters.
-
-    Raises:
-        Refusal: 400; there is none, and these are the 31.
-    """
-    if name is None:
-        return None
-    found = next((each for each in Category if each.casefold() == name.strip().casefold()), None)
-    if found is None:
-        known = ", ".join(Category)
-        raise Refusal(
-            400,
-            f"category_override must be one of: {known}",
-            reason="unknown_name",
-            param="category_override",
-        )
-    return found
 
 
 def strategy_of(header: str | None, field: str | None = None) -> Strategy | None:
@@ -266,7 +246,7 @@ def _routing(body: wire.ChatBody, strategy: str | None) -> Routing:
     return Routing(
         strategy=strategy_of(strategy, body.strategy),
         level_override=Level(body.level_override) if body.level_override is not None else None,
-        category_override=category_of(body.category_override),
+        category_override=body.category_override,
         max_cost_usd=Decimal(str(budget)) if budget is not None else None,
         timeout_s=body.request_timeout,
         session_id=body.session_id,

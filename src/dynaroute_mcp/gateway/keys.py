@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -10,17 +10,18 @@ from dynaroute_mcp.errors import InvalidRequest, PermissionDenied
 from dynaroute_mcp.gateway import decode
 from dynaroute_mcp.gateway.encode import as_json
 from dynaroute_mcp.gateway.receiving import read_body
-from dynaroute_mcp.gateway.session import Session, session_of
-from dynaroute_mcp.gateway.wire import StrategyName
+from dynaroute_mcp.gateway.refusal import Refusal
+from dynaroute_mcp.gateway.session import Session, desk_of, session_of
+from dynaroute_mcp.gateway.wire import StrategyName, Wire
 from dynaroute_mcp.results import GeneratedKey, KeyList, Result, RevokedKey, VerifiedKey
 
 Owner = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class KeyBody(BaseModel):
+class KeyBody(Wire):
     """The body of `POST /v1/keys`. Unknown fields are refused: nobody slips in a state or a hash."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     user_id: Owner | None = None
     """Whose key; by default the caller's own."""
@@ -31,7 +32,7 @@ class KeyBody(BaseModel):
     """Only the admin token may choose one; by default the owner's."""
     sandbox: bool = False
     """A `dr_test_` key, which never reaches a provider."""
-    expires_at: AwareDatetime | None = None
+    expires_at: Annotated[AwareDatetime, Field(strict=False)] | None = None
 
 
 async def make(request: Request) -> Response:
@@ -42,6 +43,8 @@ async def make(request: Request) -> Response:
     session.must_own(owner.strip())
     if body.plan is not None and not session.operator:
         raise PermissionDenied("only the admin token may choose a plan")
+    if body.expires_at is not None and body.expires_at <= desk_of(request).clock():
+        raise Refusal(409, "expires_at is past", reason="conflict", param="expires_at")
     new = await session.core.accounts.generate_key(
         owner,
         plan=body.plan,

@@ -2,16 +2,18 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, TypeAdapter
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from dynaroute_mcp.gateway.shapes import Error
 
@@ -20,7 +22,7 @@ Json = dict[str, Any]  # Any: JSON
 
 _REFS: Final = "#/components/schemas/{model}"
 _ALWAYS: Final = (400, 401, 403, 404, 405, 421, 429, 500, 503)
-_WITH_BODY: Final = (408, 413, 415)
+_WITH_BODY: Final = (408, 409, 413, 415)
 _WITH_CALL: Final = (502, 504)
 
 
@@ -31,7 +33,7 @@ class Parameter:
     name: str
     meaning: str
     schema: Mapping[str, object]
-    where: str = "query"
+    where: Literal["query", "path"] = "query"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,8 @@ class Operation:
     body: type[BaseModel] | None = None
     status: int = 200
     parameters: Sequence[Parameter] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Optional request headers; told in words, because a client may always send others."""
     open: bool = False
     """Needs no key."""
     calls: bool = False
@@ -57,10 +61,32 @@ class Operation:
     aliases: Sequence[str] = ()
     """The same at other addresses."""
 
-    def routes(self) -> Iterable[Route]:
-        """Make the routes."""
-        for path in (self.routed_as or self.path, *self.aliases):
-            yield Route(path, self.handler, methods=[self.method])
+
+def routes(operations: Sequence[Operation]) -> Iterable[Route]:
+    """Make one route for each address, so that a wrong method is told all the right ones."""
+    by_path: dict[str, dict[str, Handler]] = {}
+    for operation in operations:
+        for path in (operation.routed_as or operation.path, *operation.aliases):
+            by_path.setdefault(path, {})[operation.method] = operation.handler
+    for path, handlers in by_path.items():
+        yield Route(path, _Address(handlers))
+
+
+class _Address:
+    """The handlers of one address, by method."""
+
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._handlers = handlers
+        if "GET" in handlers:
+            self._handlers = {**handlers, "HEAD": handlers["GET"]}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        handler = self._handlers.get(scope["method"])
+        if handler is None:
+            raise HTTPException(405, headers={"Allow": ", ".join(self._handlers)})
+        response = await handler(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 def document(operations: Sequence[Operation]) -> Json:
@@ -120,6 +146,10 @@ def _operation(operation: Operation, path: str, shapes: _Shapes) -> Json:
         "responses": dict(_responses(operation, shapes)),
         "security": [] if operation.open else [{"key": []}],
     }
+    if operation.headers:
+        shown["description"] = "Optional headers: " + " ".join(
+            f"`{name}`: {meaning}" for name, meaning in operation.headers.items()
+        )
     if operation.parameters:
         shown["parameters"] = [_parameter(each) for each in operation.parameters]
     if operation.body is not None:
@@ -137,7 +167,9 @@ def _responses(operation: Operation, shapes: _Shapes) -> Iterable[tuple[str, Jso
     else:
         content = {"application/json": {"schema": shapes.of(operation.answer)}}
     if operation.streams is not None:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        data = {"type": "string", "contentMediaType": "application/json"}
+        event = {"type": "object", "properties": {"data": data}, "required": ["data"]}
+        content["text/event-stream"] = {"schema": event}
     meaning = (inspect.getdoc(operation.answer) or "The answer.").partition("\n")[0]
     yield str(operation.status), {"description": meaning, "content": content}
     statuses = [*_ALWAYS, *(_WITH_BODY if operation.body else ()), *(_WITH_CALL if operation.calls else ())]

@@ -12,17 +12,21 @@ from dynaroute_mcp.gateway.cache import MAX_TTL_S
 from dynaroute_mcp.gateway.openapi import Operation, Parameter, document
 from dynaroute_mcp.results import Classified, GeneratedKey, KeyList, RevokedKey, VerifiedKey
 
-_TEXT: Final = {"type": "string", "maxLength": 200}
+_TEXT: Final = {"type": "string"}
+_NAME: Final = {"type": "string", "pattern": "^[A-Za-z0-9._:-]+$"}
 _PERIOD: Final = Parameter(
     name="period",
     meaning="Of which time; days and months are UTC.",
     schema={"type": "string", "enum": list(get_args(usage.PeriodName)), "default": "month"},
 )
 _KEY_ID: Final = Parameter(
-    name="id", where="path", meaning="`key_id` of a key.", schema={"type": "string", "minLength": 1}
+    name="id",
+    where="path",
+    meaning="`key_id` of a key.",
+    schema={"type": "string", "pattern": "^key_[0-9a-f]{12}$"},
 )
 _MODEL: Final = Parameter(
-    name="model", where="path", meaning="Any name of a model.", schema={"type": "string", "minLength": 1}
+    name="model", where="path", meaning="Any name of a model.", schema=_NAME | {"examples": ["gpt-4.1"]}
 )
 _PROVIDER: Final = Parameter(
     name="provider",
@@ -30,26 +34,13 @@ _PROVIDER: Final = Parameter(
     meaning="Any name of a provider.",
     schema={"type": "string", "minLength": 1},
 )
-_CHAT_HEADERS: Final = (
-    Parameter(
-        name="X-Routing-Strategy",
-        where="header",
-        meaning="Wins over `strategy` in the body.",
-        schema={"type": "string", "enum": list(wire.STRATEGIES)},
-    ),
-    Parameter(
-        name="X-GR-Cache-TTL",
-        where="header",
-        meaning="Seconds for which the same request of the same key may be answered from memory; at most an hour.",
-        schema={"type": "integer", "minimum": 0, "maximum": MAX_TTL_S},
-    ),
-    Parameter(
-        name="X-GR-Guardrails",
-        where="header",
-        meaning="`moderate` refuses prompts with obvious personal data.",
-        schema={"type": "string", "enum": ["moderate", "off"]},
-    ),
-)
+_CHAT_HEADERS: Final = {
+    "X-Routing-Strategy": f"one of {', '.join(wire.STRATEGIES)}; wins over `strategy` in the body.",
+    "X-GR-Cache-TTL": f"seconds, at most {MAX_TTL_S}, for which the same request of the same key may be answered "
+    "from memory; the answer's `X-GR-Cache` tells HIT or MISS.",
+    "X-GR-Guardrails": "`moderate` refuses prompts with obvious personal data before any call.",
+    "X-Request-ID": "comes back in the answer's header and id.",
+}
 _FILTERS: Final = (
     Parameter(name="provider", meaning="Only models of this provider.", schema=_TEXT),
     Parameter(name="capabilities", meaning="Only models with all of these, by commas.", schema=_TEXT),
@@ -77,7 +68,7 @@ OPERATIONS: Final = (
         body=wire.ChatBody,
         answer=shapes.ChatCompletion,
         streams=shapes.ChatChunk,
-        parameters=_CHAT_HEADERS,
+        headers=_CHAT_HEADERS,
         calls=True,
     ),
     Operation(

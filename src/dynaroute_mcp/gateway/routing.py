@@ -3,7 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
@@ -27,10 +27,8 @@ _CLEAR: Final = 2 / 3
 _LEVELS: Final = 5
 
 
-class Preferences(BaseModel):
+class Preferences(wire.Wire):
     """How much price and quality weigh against each other; only their relation counts."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     cost_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
     quality_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -43,8 +41,8 @@ class RouteBody(wire.Wire):
     max_tokens: wire.Tokens = 150
     temperature: Annotated[float, Field(ge=0, le=1)] = 0.7
     user_preferences: Preferences | None = None
-    level_override: Annotated[int, Field(ge=1, le=5)] | None = None
-    category_override: Annotated[str, Field(max_length=100)] | None = None
+    level_override: wire.LevelNumber | None = None
+    category_override: wire.CategoryName | None = None
 
 
 class ClassifyBody(wire.Wire):
@@ -105,7 +103,7 @@ async def route(request: Request) -> Response:
         routing=Routing(
             strategy=strategy_for(body.user_preferences),
             level_override=Level(body.level_override) if body.level_override else None,
-            category_override=decode.category_of(body.category_override),
+            category_override=body.category_override,
         ),
     )
     work = partial(session.core.router.complete, asked, session.caller)

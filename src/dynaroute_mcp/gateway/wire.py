@@ -6,9 +6,9 @@ Every field has a policy: it is mapped, refused with the reason (`REFUSED`), or 
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
-from dynaroute_mcp.taxonomy import Strategy
+from dynaroute_mcp.taxonomy import Category, Strategy
 from dynaroute_mcp.types import Effort
 
 MAX_MESSAGES: Final = 4_096
@@ -27,7 +27,25 @@ REFUSED: Final = {
 
 DataUrl = Annotated[str, Field(pattern=r"^data:[\w.+-]+/[\w.+-]+(;[\w.+=-]+)*;base64,")]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.:-]{1,128}$")]
-Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
+
+
+def _integral(value: object) -> object:
+    """Take 100.0 for 100: to JSON they are one number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _category(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = next((each for each in Category if each.casefold() == value.strip().casefold()), None)
+    if found is None:
+        raise ValueError(f"must be one of: {', '.join(Category)}")
+    return found
+
+
+Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS), BeforeValidator(_integral)]
+LevelNumber = Annotated[int, Field(ge=1, le=5), BeforeValidator(_integral)]
+CategoryName = Annotated[Category, BeforeValidator(_category)]
 StrategyName = Literal["cheapest", "balanced", "best", "price-optimized", "output-optimized"]
 
 
@@ -229,13 +247,27 @@ class StreamOptions(Wire):
 
 # ---------------------------------------------------------------- the body
 
+_SUBSTANCE: Final[dict[str, JsonValue]] = {
+    "contains": {
+        "anyOf": [
+            {"properties": {"content": {"type": "string", "pattern": r"\S"}}, "required": ["content"]},
+            {"properties": {"content": {"type": "array", "minItems": 1}}, "required": ["content"]},
+            {"properties": {"tool_calls": {"type": "array", "minItems": 1}}, "required": ["tool_calls"]},
+            {"properties": {"role": {"const": "tool"}}},
+        ]
+    }
+}
+"""What the core demands of messages: that one of them says something."""
+
 
 class ChatBody(Wire):
     """The body of `POST /v1/chat/completions`: OpenAI's fields, and those of the router."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="allow")
 
-    messages: Annotated[list[AnyMessage], Field(min_length=1, max_length=MAX_MESSAGES)]
+    messages: Annotated[
+        list[AnyMessage], Field(min_length=1, max_length=MAX_MESSAGES, json_schema_extra=_SUBSTANCE)
+    ]
     model: Annotated[str, Field(max_length=200)] | None = None
     """A model by any of its names; `auto`, `router` or nothing lets the router choose."""
     stream: bool | None = None
@@ -245,15 +277,15 @@ class ChatBody(Wire):
     max_tokens: Tokens | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    top_k: Annotated[int, Field(ge=1, le=1_000), BeforeValidator(_integral)] | None = None
     stop: str | Annotated[list[str], Field(max_length=16)] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(_integral)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
     logprobs: bool | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
-    n: Annotated[int, Field(ge=1, le=1)] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20), BeforeValidator(_integral)] | None = None
+    n: Annotated[int, Field(ge=1, le=1), BeforeValidator(_integral)] | None = None
     """One answer per request; ask again for another."""
     modalities: list[Literal["text"]] | None = None
     """Answers are text."""
@@ -264,9 +296,9 @@ class ChatBody(Wire):
     reasoning_effort: Effort | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
 
-    level_override: Annotated[int, Field(ge=1, le=5)] | None = None
+    level_override: LevelNumber | None = None
     """Skip the classification of difficulty; 5 is hardest."""
-    category_override: Annotated[str, Field(max_length=100)] | None = None
+    category_override: CategoryName | None = None
     """One of the 31 categories, in any case of letters."""
     strategy: StrategyName | None = None
     request_timeout: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_S)] | None = None
