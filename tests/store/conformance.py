@@ -27,6 +27,8 @@ async def test_a_key_is_found_by_its_digest_exactly_as_it_was_added(open_store: 
         expires_at=NOW + timedelta(days=1),
         last_used_at=NOW,
         total_requests=7,
+        usd_per_month=Decimal("2.5"),
+        tokens_per_month=1_000,
     )
     async with open_store() as store:
         await store.add_key(row)
@@ -264,8 +266,27 @@ async def test_a_ceiling_may_be_reached_but_not_passed(open_store: OpenStore) ->
     assert caught.value.retry_after_s == 30
     assert str(caught.value) == (
         "limit requests_per_minute of owner:alice: 100 of 100 taken, this request needs 1 more; it resets at"
-        " 2026-11-22 01:15:00 UTC, in 30 s. Raise it with `dynaroute plan set alice PLAN`, or with a larger budget"
+        " 2026-11-22 01:15:00 UTC, in 30 s. Raise it with `dynaroute plan set alice PLAN`"
     )
+
+
+@pytest.mark.parametrize(
+    ("scope", "advice"),
+    [
+        ("key:key_1", "To raise it make a key with a higher limit: `dynaroute keys create alice`"),
+        ("project:web", "Raise it under `budgets` in the configuration"),
+        ("all", "Raise it under `budgets` in the configuration"),
+        ("owner:alice", "Raise it with `dynaroute plan set alice PLAN`"),
+    ],
+)
+async def test_a_refusal_says_how_to_raise_the_limit_that_it_met(
+    open_store: OpenStore, scope: str, advice: str
+) -> None:
+    async with open_store() as store:
+        with pytest.raises(LimitExceeded) as caught:
+            await store.begin(intent(), [hold(2, 1, scope=scope)])
+
+    assert str(caught.value).endswith(advice)
 
 
 async def test_a_refused_request_takes_nothing_from_any_counter(open_store: OpenStore) -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 import anyio
 from tests.store.examples import EVERYTHING, NOW, OpenStore, counter, hold, intent, outcome
 
-from dynaroute_mcp.store.base import CallFilter, FeedbackRow, Totals
+from dynaroute_mcp.store.base import CallFilter, FeedbackRow, Lengths, Totals
 from dynaroute_mcp.taxonomy import Category, Level
 from dynaroute_mcp.types import Cost, Usage
 
@@ -196,3 +196,81 @@ async def test_leaving_the_store_writes_what_is_still_waiting(open_store: OpenSt
         await anyio.wait_all_tasks_blocked()
     async with open_store() as store:
         assert len([row async for row in store.calls(EVERYTHING)]) == 50
+
+
+# ---------------------------------------------------------------- lengths
+
+
+async def test_lengths_are_means_of_real_calls_that_ended_well_and_were_counted(
+    open_store: OpenStore,
+) -> None:
+    thought = Usage(output_tokens=1_100, reasoning_tokens=1_000)
+    plain, guessed = Usage(output_tokens=300), Usage(output_tokens=9_999, source="estimated")
+    async with open_store() as store:
+        assert list(await store.lengths(100)) == []
+        for number, usage in enumerate((thought, plain, guessed, plain)):
+            await store.begin(intent(f"req_{number}"), [])
+            await store.settle(
+                outcome(f"req_{number}", usage=usage, status="error" if number == 3 else "ok"), 1
+            )
+        await store.begin(intent("req_simulated", sandbox=True), [])
+        await store.settle(outcome("req_simulated", usage=plain), 1)
+        await store.begin(intent("req_running"), [])
+
+        assert list(await store.lengths(100)) == [
+            Lengths(
+                category=Category.LOGIC,
+                level=Level(3),
+                calls=2,
+                visible_tokens=200,
+                thinking_calls=1,
+                reasoning_tokens=1_000,
+            )
+        ]
+
+
+async def test_only_the_newest_calls_count_for_lengths(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        for number, tokens in enumerate((9_000, 10, 30)):
+            await store.begin(intent(f"req_{number}"), [])
+            await store.settle(outcome(f"req_{number}", usage=Usage(output_tokens=tokens)), 1)
+        (found,) = await store.lengths(2)
+
+    assert (found.calls, found.visible_tokens, found.thinking_calls, found.reasoning_tokens) == (2, 20, 0, 0)
+
+
+# ---------------------------------------------------------------- repricing
+
+
+async def test_a_call_that_is_priced_anew_keeps_what_it_cost_before(open_store: OpenStore) -> None:
+    first, second = (
+        Cost(input_usd=Decimal(usd), output_usd=Decimal(0), basis=basis)
+        for usd, basis in (("0.25", "a@2026-11-02"), ("0.125", "a@2026-11-03"))
+    )
+    async with open_store() as store:
+        await store.begin(intent(), [hold(9, metric="nano_usd")])
+        await store.settle(outcome(), 5)
+        counters = await store.counters(["owner:alice"])
+        changed = [await store.reprice({"req_1": cost}, NOW) for cost in (first, first, second, None)]
+        found = await store.find_call("req_1")
+        (total,) = await store.totals(EVERYTHING, by="all")
+
+        assert await store.counters(["owner:alice"]) == counters
+    assert changed == [1, 0, 1, 1]
+    assert found is not None
+    assert found.outcome is not None
+    assert found.outcome.cost is None
+    assert [(row.at, row.cost) for row in found.repriced] == [
+        (NOW, outcome().cost),
+        (NOW, first),
+        (NOW, second),
+    ]
+    assert (total.unpriced, total.cost_usd) == (1, 0)
+
+
+async def test_what_is_not_there_or_not_over_is_not_priced_anew(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        await store.begin(intent(), [])
+
+        assert await store.reprice({"req_1": None, "req_2": None}, NOW) == 0
+        assert await store.reprice({}, NOW) == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.store.examples import key_row
+from tests.store.examples import NOW, key_row
 
 from dynaroute_mcp.errors import StoreUnavailable
 from dynaroute_mcp.store.driver import connect
@@ -30,20 +30,20 @@ def database(tmp_path: Path) -> Path:
 
 
 def test_a_migration_keeps_the_rows_and_a_copy_of_how_they_were(database: Path) -> None:
-    copy = database.with_name("dynaroute.db.v1.backup")
+    copy = database.with_name("dynaroute.db.v2.backup")
     with closing(connect(database)) as connection:
         migrate(connection, database, NEXT)
         migrate(connection, database, NEXT)
 
         assert connection.execute("SELECT key_id, note FROM keys").fetchall() == [("key_1", "alice")]
     with closing(connect(copy)) as old:
-        assert old.execute("PRAGMA user_version").fetchone() == (1,)
+        assert old.execute("PRAGMA user_version").fetchone() == (2,)
         assert old.execute("SELECT key_id FROM keys").fetchall() == [("key_1",)]
     assert copy.stat().st_mode & 0o077 == 0
 
 
 def test_a_copy_from_an_earlier_try_is_kept(database: Path) -> None:
-    copy = database.with_name("dynaroute.db.v1.backup")
+    copy = database.with_name("dynaroute.db.v2.backup")
     copy.write_text("the first")
     with closing(connect(database)) as connection:
         migrate(connection, database, NEXT)
@@ -57,17 +57,17 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(database: Path) -> None:
         with pytest.raises(Exception, match="no such table: absent"):
             migrate(connection, database, broken)
 
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
-        assert connection.execute("SELECT * FROM keys").description[-1][0] == "total_requests"
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("SELECT * FROM keys").description[-1][0] == "tokens_per_month"
 
 
 async def test_a_newer_database_refuses_older_code_and_says_what_to_do(database: Path) -> None:
     with closing(connect(database)) as connection:
         migrate(connection, database, NEXT)
     async with open_store(database) as store:
-        with pytest.raises(StoreUnavailable, match=r"has schema 2, this DynaRoute knows 1.*pip install -U"):
+        with pytest.raises(StoreUnavailable, match=r"has schema 3, this DynaRoute knows 2.*pip install -U"):
             await store.find_key(key_row().digest)
-        with pytest.raises(StoreUnavailable, match="has schema 2"):
+        with pytest.raises(StoreUnavailable, match="has schema 3"):
             await store.add_key(key_row("2"))
 
 
@@ -111,3 +111,18 @@ def test_a_copy_never_replaces_a_file(database: Path, tmp_path: Path) -> None:
         copy_database(connection, target)
 
     assert target.read_text() == "precious"
+
+
+async def test_a_file_of_the_first_version_gets_the_new_columns_and_keeps_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    path.touch()
+    with closing(connect(path)) as old:
+        migrate(old, path, MIGRATIONS[:1])
+        old.execute(
+            "INSERT INTO keys VALUES (1, 'key_1', x'01', 'dr_AbCdE', 'wxyz', 'alice', 'free', 0, NULL, 0, NULL, NULL, NULL, 7)"
+        )
+    async with open_store(path) as store:
+        await store.set_plan("alice", "pro", NOW)
+        (row,) = await store.list_keys("alice")
+
+    assert (row.plan, row.total_requests, row.usd_per_month, row.tokens_per_month) == ("pro", 7, None, None)

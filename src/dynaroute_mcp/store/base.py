@@ -4,14 +4,14 @@
 written exactly as given: identifiers and times are made by the core. Money is integer nano-dollars at rest.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
 from dynaroute_mcp.taxonomy import Category, Level
-from dynaroute_mcp.types import CallStatus, Intent, Outcome
+from dynaroute_mcp.types import CallStatus, Cost, Intent, Outcome
 
 Metric = Literal["requests", "tokens", "nano_usd"]
 
@@ -34,6 +34,9 @@ class KeyRow:
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
     total_requests: int = 0
+    usd_per_month: Decimal | None = None
+    """What this key may spend, beside its owner's plan; `None` sets no limit."""
+    tokens_per_month: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +69,38 @@ class CounterRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Repricing:
+    """What a call had cost in the books before it was priced anew."""
+
+    at: datetime
+    """When it was priced anew."""
+    cost: Cost | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallRow:
     """One recorded call: its intent, and its outcome once there is one."""
 
     intent: Intent
     outcome: Outcome | None
     status: CallStatus
+    repriced: tuple[Repricing, ...] = ()
+    """Earlier costs, oldest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lengths:
+    """How long real answers of one category and level were, on average."""
+
+    category: Category
+    level: Level
+    calls: int
+    visible_tokens: int
+    """Output without reasoning."""
+    thinking_calls: int
+    """Those of them whose model reasoned."""
+    reasoning_tokens: int
+    """Of these; 0 when there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +228,22 @@ class Store(Protocol):
 
         Days are UTC. A `lost` call counts as finished and unpriced. Days that retention has
         folded into daily sums count whole, if any part of them is asked for.
+        """
+        ...
+
+    async def lengths(self, newest: int) -> Sequence[Lengths]:
+        """Tell how long answers were: of real calls that ended well and whose provider counted the tokens.
+
+        Args:
+            newest: how many of the newest calls of any kind are looked at.
+        """
+        ...
+
+    async def reprice(self, costs: Mapping[str, Cost | None], at: datetime) -> int:
+        """Put other costs in the place of recorded ones, keep what was there, and count the calls that changed.
+
+        Counters stay as they are: what was allowed then was allowed by what was known then. A request that is
+        not there, has not ended, or costs what it cost by the same row changes nothing.
         """
         ...
 

@@ -127,7 +127,14 @@ _INITIAL: Step = (
     "CREATE TABLE upkeep (name TEXT PRIMARY KEY, at INTEGER NOT NULL)",
 )
 
-MIGRATIONS: tuple[Step, ...] = (_INITIAL,)
+_LIMITS_AND_REPRICINGS: Step = (
+    "ALTER TABLE keys ADD COLUMN nano_usd_per_month INTEGER",
+    "ALTER TABLE keys ADD COLUMN tokens_per_month INTEGER",
+    "ALTER TABLE calls ADD COLUMN repriced TEXT",
+)
+"""What one key may use; and of a call that was priced anew, what was recorded before."""
+
+MIGRATIONS: tuple[Step, ...] = (_INITIAL, _LIMITS_AND_REPRICINGS)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[Step, ...] = MIGRATIONS) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from dynaroute_mcp.store.base import CallRow, FeedbackRow, KeyRow
+from dynaroute_mcp.store.base import CallRow, FeedbackRow, KeyRow, Lengths, Repricing
 from dynaroute_mcp.taxonomy import Category, Level, Strategy
 from dynaroute_mcp.types import Attempt, Caller, Cost, Intent, Outcome, Usage
 
@@ -21,7 +21,7 @@ NANO = Decimal(10) ** 9
 
 KEY_COLUMNS = (
     "key_id, digest, first8, last4, owner, plan, created_at, strategy, sandbox, expires_at, revoked_at,"
-    " last_used_at, total_requests"
+    " last_used_at, total_requests, nano_usd_per_month, tokens_per_month"
 )
 INTENT_COLUMNS = (
     "request_id, owner, key_id, plan, caller_sandbox, caller_strategy, started_at, deadline_at,"
@@ -88,14 +88,15 @@ def key_values(row: KeyRow) -> Row:
         _micros(row.revoked_at),
         _micros(row.last_used_at),
         amount(row.total_requests),
+        _nano(row.usd_per_month),
+        None if row.tokens_per_month is None else amount(row.tokens_per_month),
     )
 
 
 def read_key(row: Row) -> KeyRow:
     """Read a row of `KEY_COLUMNS`."""
-    key_id, digest, first8, last4, owner, plan, created, strategy, sandbox, expires, revoked, used, total = (
-        row
-    )
+    key_id, digest, first8, last4, owner, plan, created, strategy, sandbox, *rest = row
+    expires, revoked, used, total, nano_usd, tokens = rest
     return KeyRow(
         key_id=key_id,
         digest=digest,
@@ -110,6 +111,8 @@ def read_key(row: Row) -> KeyRow:
         revoked_at=_time(revoked),
         last_used_at=_time(used),
         total_requests=total,
+        usd_per_month=None if nano_usd is None else from_nano(nano_usd),
+        tokens_per_month=tokens,
     )
 
 
@@ -155,9 +158,7 @@ def outcome_values(outcome: Outcome) -> Row:
         amount(usage.output_tokens),
         amount(usage.reasoning_tokens),
         usage.source,
-        None if cost is None else to_nano(cost.total_usd),
-        None if cost is None else to_nano(cost.input_usd),
-        None if cost is None else cost.basis,
+        *cost_values(cost),
         to_nano(outcome.gpt41_usd),
         to_nano(outcome.baseline_usd),
         amount(outcome.latency_ms),
@@ -169,13 +170,37 @@ def outcome_values(outcome: Outcome) -> Row:
 
 
 def read_call(row: Row) -> CallRow:
-    """Read a row of `INTENT_COLUMNS` and then `OUTCOME_COLUMNS`."""
-    intent, outcome = row[:_INTENT_WIDTH], row[_INTENT_WIDTH:]
+    """Read a row of `INTENT_COLUMNS`, then `OUTCOME_COLUMNS`, then what it cost before."""
+    intent, outcome, repriced = row[:_INTENT_WIDTH], row[_INTENT_WIDTH:-1], row[-1]
     finished_at, status, *_ = outcome
     return CallRow(
         intent=_read_intent(intent),
         outcome=None if finished_at is None else _read_outcome(intent[0], outcome),
         status=status,
+        repriced=tuple(
+            Repricing(at=from_micros(at), cost=None if total is None else _read_cost(total, for_input, basis))
+            for at, total, for_input, basis in json.loads(repriced or "[]")
+        ),
+    )
+
+
+def cost_values(cost: Cost | None) -> tuple[int | None, int | None, str | None]:
+    """Lay a cost out: the whole, rounded once, its input's part, and what it rests on."""
+    return (
+        (None, None, None) if cost is None else (to_nano(cost.total_usd), to_nano(cost.input_usd), cost.basis)
+    )
+
+
+def read_lengths(row: Row) -> Lengths:
+    """Read a row of `work.LENGTHS`."""
+    category, level, calls, visible, thinking, reasoning = row
+    return Lengths(
+        category=Category(category),
+        level=Level(level),
+        calls=calls,
+        visible_tokens=round(visible),
+        thinking_calls=thinking,
+        reasoning_tokens=round(reasoning),
     )
 
 

@@ -6,7 +6,7 @@ that was acknowledged. Nothing is opened before it is needed and nothing here fa
 can't be used is said to be so by each call, and tried again by the next.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,16 @@ from typing import Literal, Self, TypeVar
 import anyio
 
 from dynaroute_mcp.store import work
-from dynaroute_mcp.store.base import CallFilter, CallRow, CounterRow, FeedbackRow, Hold, KeyRow, Totals
+from dynaroute_mcp.store.base import (
+    CallFilter,
+    CallRow,
+    CounterRow,
+    FeedbackRow,
+    Hold,
+    KeyRow,
+    Lengths,
+    Totals,
+)
 from dynaroute_mcp.store.driver import Params
 from dynaroute_mcp.store.link import Opener, open_for_writing
 from dynaroute_mcp.store.reader import Reader
@@ -30,16 +39,19 @@ from dynaroute_mcp.store.rows import (
     read_call,
     read_feedback,
     read_key,
+    read_lengths,
     text,
 )
 from dynaroute_mcp.store.totals import read_totals, totals_query, where_calls
 from dynaroute_mcp.store.writer import Writer
-from dynaroute_mcp.types import Intent, Outcome
+from dynaroute_mcp.types import Cost, Intent, Outcome
 
 _PAGE = 500
 """Calls read at once; no read stays open between pages, since that would keep the log from being moved."""
 _MAX_ID = 2**63 - 1
-_CALL_COLUMNS = f"{INTENT_COLUMNS}, {OUTCOME_COLUMNS}"
+_CALL_COLUMNS = f"{INTENT_COLUMNS}, {OUTCOME_COLUMNS}, repriced"
+REPRICED_AT_ONCE = 500
+"""Calls priced anew in one transaction, so that the lock is held briefly."""
 _T = TypeVar("_T")
 
 
@@ -143,6 +155,18 @@ class SqliteStore:
         """Sum calls."""
         query, params = totals_query(which, by)
         return read_totals(await self._reader.rows(query, params, _keep), by)
+
+    async def lengths(self, newest: int) -> Sequence[Lengths]:
+        """Tell how long answers were."""
+        return await self._reader.rows(work.LENGTHS, (newest,), read_lengths)
+
+    async def reprice(self, costs: Mapping[str, Cost | None], at: datetime) -> int:
+        """Put other costs in the place of recorded ones, slice by slice."""
+        items, changed = list(costs.items()), 0
+        for start in range(0, len(items), REPRICED_AT_ONCE):
+            part = dict(items[start : start + REPRICED_AT_ONCE])
+            changed += await self._writer.submit(work.reprice(part, at))
+        return changed
 
     async def mark_lost(self, before: datetime) -> int:
         """Give up intents whose deadline is before this time."""

@@ -5,7 +5,8 @@ Each function lays out its values where it is called and returns the part that n
 and writes then, so that a job that raises has changed nothing.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -18,6 +19,7 @@ from dynaroute_mcp.store.rows import (
     KEY_COLUMNS,
     OUTCOME_COLUMNS,
     amount,
+    cost_values,
     feedback_values,
     from_nano,
     intent_values,
@@ -28,7 +30,7 @@ from dynaroute_mcp.store.rows import (
     to_micros,
 )
 from dynaroute_mcp.store.writer import Transaction, Work
-from dynaroute_mcp.types import Intent, Outcome
+from dynaroute_mcp.types import Cost, Intent, Outcome
 
 LOST_SLICE: Final = 500
 """Intents given up in one job, so that the lock is held briefly."""
@@ -54,6 +56,21 @@ _SETTLE: Final = f"""
 _FIND_CALL: Final = "SELECT id, status, finished_at, holds FROM calls WHERE request_id = ?"
 _FIND_OVERDUE: Final = "SELECT id, holds FROM calls WHERE status = 'in_flight' AND deadline_at < ? LIMIT ?"
 _MARK_LOST: Final = "UPDATE calls SET status = 'lost' WHERE id = ?"
+LENGTHS: Final = """
+    SELECT category, level, count(*), avg(output_tokens - reasoning_tokens),
+        count(*) FILTER (WHERE reasoning_tokens > 0),
+        coalesce(avg(reasoning_tokens) FILTER (WHERE reasoning_tokens > 0), 0)
+    FROM calls
+    WHERE id > (SELECT max(id) FROM calls) - ? AND NOT sandbox AND status = 'ok' AND usage_source = 'provider'
+    GROUP BY category, level
+"""
+_FIND_COST: Final = """
+    SELECT id, cost_nano_usd, input_cost_nano_usd, price_basis, repriced
+    FROM calls WHERE request_id = ? AND finished_at IS NOT NULL
+"""
+_REPRICE: Final = """
+    UPDATE calls SET cost_nano_usd = ?, input_cost_nano_usd = ?, price_basis = ?, repriced = ? WHERE id = ?
+"""
 _REVOKE_KEY: Final = "UPDATE keys SET revoked_at = ? WHERE digest = ? AND revoked_at IS NULL"
 _SET_PLAN: Final = """
     INSERT INTO owners (owner, plan, changed_at) VALUES (?, ?, ?)
@@ -145,6 +162,26 @@ def settle(outcome: Outcome, charged_nano_usd: int | None) -> Work[None]:
     return run
 
 
+def reprice(costs: Mapping[str, Cost | None], at: datetime) -> Work[int]:
+    """Put other costs in the place of recorded ones and count the calls that changed."""
+    wanted = {text(request_id): cost_values(cost) for request_id, cost in costs.items()}
+    micros = to_micros(at)
+
+    def run(transaction: Transaction) -> int:
+        changes = []
+        for request_id, values in wanted.items():
+            found = transaction.connection.execute(_FIND_COST, (request_id,)).fetchone()
+            if found is None or tuple(found[1:4]) == values:
+                continue
+            row_id, *before, history = found
+            earlier = [*json.loads(history or "[]"), [micros, *before]]
+            changes.append((*values, json.dumps(earlier), row_id))
+        transaction.connection.executemany(_REPRICE, changes)
+        return len(changes)
+
+    return run
+
+
 def mark_lost(before: datetime) -> Work[int]:
     """Give up a slice of the intents that should be over; their maximum stays charged."""
 
@@ -181,11 +218,20 @@ def _refusal(exceeded: Exceeded, intent: Intent) -> LimitExceeded:
     return LimitExceeded(
         f"limit {hold.name} of {hold.scope}: {_shown(exceeded.taken, hold.metric)} of"
         f" {_shown(hold.ceiling, hold.metric)} taken, this request needs {_shown(wanted, hold.metric)} more;"
-        f" {when}. Raise it with `dynaroute plan set {intent.caller.owner} PLAN`, or with a larger budget",
+        f" {when}. {_how_to_raise(hold.scope, intent)}",
         limit=hold.name,
         resets_at=hold.resets_at,
         retry_after_s=None if never else wait_s,
     )
+
+
+def _how_to_raise(scope: str, intent: Intent) -> str:
+    owner = intent.caller.owner
+    if scope.startswith("key:"):
+        return f"To raise it make a key with a higher limit: `dynaroute keys create {owner}`"
+    if scope == "all" or scope.startswith("project:"):
+        return "Raise it under `budgets` in the configuration"
+    return f"Raise it with `dynaroute plan set {owner} PLAN`"
 
 
 def _shown(value: int, metric: Metric) -> str:
