@@ -9,6 +9,9 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from starlette.types import Message, Receive, Scope, Send
 from tests.faces.mcp_clients import ADMIN, Era, app_of, data, http, over_http, text
 from tests.scripted import Script, scripted_core, settings
 
@@ -300,6 +303,38 @@ async def test_only_the_gate_says_who_a_visitor_is(scope: dict[str, Any], kind: 
 
     assert [each.kind for each in seen] == [kind]
     assert visitor() is STRANGER
+
+
+# ---------------------------------------------------------------- the older transport
+
+
+async def test_a_stream_that_ends_sends_no_second_response() -> None:
+    async def twice(scope: Scope, receive: Receive, send: Send) -> None:
+        for body in (b"the stream", b"an empty end"):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": body})
+
+    async def nothing(request: Request) -> Response:
+        return Response()
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    route = Route("/sse", nothing)
+    route.app = twice
+    mount = Mount("/messages", twice)
+
+    assert web._once(mount) is mount
+    kept = web._once(route)
+    assert isinstance(kept, Route)
+    await kept.app({"type": "http"}, receive, send)
+
+    assert [message.get("body") for message in sent] == [None, b"the stream"]
 
 
 # ---------------------------------------------------------------- listening
