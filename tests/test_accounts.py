@@ -3,15 +3,16 @@
 import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaroute_mcp.accounts import LOCAL, Accounts, digest, is_well_formed, mask, new_secret
+from dynaroute_mcp.accounts import LOCAL, Accounts, Allowance, digest, is_well_formed, mask, new_secret
 from dynaroute_mcp.catalog import load_catalog
-from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest, UnknownName
+from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest, PermissionDenied, UnknownName
 from dynaroute_mcp.store.base import Store
 from dynaroute_mcp.store.sqlite import open_store
 from dynaroute_mcp.types import Ambient, Caller
@@ -206,3 +207,35 @@ async def test_a_subscription_tells_the_plan_and_when_it_renews(accounts: Accoun
 
 async def test_the_local_owner_has_no_plan(accounts: Accounts) -> None:
     assert (await accounts.subscription(LOCAL)).plan is None
+
+
+async def test_a_key_with_limits_hands_them_to_its_caller_and_to_the_key_that_takes_its_place(
+    accounts: Accounts,
+) -> None:
+    allowance = Allowance(usd_per_month=Decimal("2.5"), tokens_per_month=1_000)
+    made = await accounts.generate_key("alice", allowance=allowance)
+    rotated = await accounts.rotate_key(made.row.key_id)
+
+    for key in (made, rotated):
+        assert (key.row.usd_per_month, key.row.tokens_per_month) == (Decimal("2.5"), 1_000)
+    caller = await accounts.caller_for(rotated.secret)
+    assert (caller.usd_per_month, caller.tokens_per_month) == (Decimal("2.5"), 1_000)
+
+
+async def test_a_key_with_limits_can_not_make_one_without(accounts: Accounts) -> None:
+    made = await accounts.generate_key("alice", allowance=Allowance(tokens_per_month=1))
+    caller = await accounts.caller_for(made.secret)
+
+    with pytest.raises(PermissionDenied, match="makes no keys"):
+        await accounts.generate_key("alice", by=caller)
+    with pytest.raises(PermissionDenied, match="makes no keys"):
+        await accounts.rotate_key(made.row.key_id, by=caller)
+
+
+@pytest.mark.parametrize(
+    "allowance",
+    [Allowance(usd_per_month=Decimal(0)), Allowance(tokens_per_month=-1), Allowance(tokens_per_month=10**12)],
+)
+async def test_a_limit_that_is_none_or_absurd_is_refused(accounts: Accounts, allowance: Allowance) -> None:
+    with pytest.raises(InvalidRequest, match="must be above 0"):
+        await accounts.generate_key("alice", allowance=allowance)

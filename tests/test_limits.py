@@ -1,5 +1,6 @@
 """Limits: which counters a request touches, what it takes from them and what is left."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -24,7 +25,9 @@ ALICE = Caller(owner="alice", key_id="key_1", plan="free")
 DAY_BUDGET = Budget(scope="day", usd=Decimal("0.10"))
 
 
-def counter(metric: str, window_name: str, used: int, *, scope: str = "owner:alice", reserved: int = 0) -> CounterRow:
+def counter(
+    metric: str, window_name: str, used: int, *, scope: str = "owner:alice", reserved: int = 0
+) -> CounterRow:
     assert metric in {"requests", "tokens", "nano_usd"}
     return CounterRow(scope=scope, metric=metric, window=window_name, used=used, reserved=reserved)  # type: ignore[arg-type]  # checked above
 
@@ -44,7 +47,9 @@ def test_a_window_is_a_utc_period_and_knows_its_end(period: str, name: str, ends
 def test_a_request_takes_one_request_its_most_tokens_and_its_most_dollars() -> None:
     limits = limits_of(ALICE, FREE, (), None, AT)
 
-    taken = {hold.name: (hold.amount, hold.ceiling) for hold in holds(limits, tokens=500, max_usd=Decimal("0.01"))}
+    taken = {
+        hold.name: (hold.amount, hold.ceiling) for hold in holds(limits, tokens=500, max_usd=Decimal("0.01"))
+    }
 
     assert taken == {
         "requests_per_minute": (1, 100),
@@ -98,6 +103,22 @@ def test_nothing_is_left_of_an_overdrawn_ceiling() -> None:
     limits = limits_of(ALICE, FREE, (), None, AT)
 
     assert usd_left(limits, [counter("nano_usd", "month:2026-12", 11_000_000_000)]) == 0
+
+
+def test_a_key_with_limits_has_counters_of_its_own_beside_its_owners() -> None:
+    key = replace(ALICE, usd_per_month=Decimal("0.5"), tokens_per_month=1_000)
+
+    limits = limits_of(key, FREE, (), None, AT)
+
+    own = {limit.name: limit.ceiling for limit in limits if limit.scope == "key:key_1"}
+    assert own == {"tokens_per_month": 1_000, "usd_per_month": 500_000_000}
+    assert len(limits) == 6
+    assert usd_left(
+        limits, [counter("nano_usd", "month:2026-12", 400_000_000, scope="key:key_1")]
+    ) == Decimal("0.1")
+    assert warnings(limits, [counter("tokens", "month:2026-12", 900, scope="key:key_1")]) == (
+        "90% of tokens_per_month (key:key_1) is used; it resets at 2027-01-01 00:00Z",
+    )
 
 
 def test_from_80_percent_on_a_warning_says_what_and_when_it_resets() -> None:

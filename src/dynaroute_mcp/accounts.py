@@ -11,10 +11,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal
 
 from dynaroute_mcp.catalog import Catalog, Plan
-from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest, NotFound
+from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest, NotFound, PermissionDenied
 from dynaroute_mcp.limits import Spent, owner_scope, spent, window
 from dynaroute_mcp.store.base import KeyRow, Store
 from dynaroute_mcp.taxonomy import Strategy
@@ -27,10 +28,22 @@ DEFAULT_PLAN = "free"
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _RANDOM_CHARACTERS = 37
 _CHECK_CHARACTERS = 6
+_HIGHEST_LIMIT = 1_000_000_000
 _SHAPE = re.compile(r"dr_(test_)?[0-9A-Za-z]{43}")
 _OWNER = re.compile(r"[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]{1,200}")
 
 KeyState = Literal["active", "revoked", "expired", "not_found", "malformed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What one key may use in a month, beside its owner's plan; `None` sets no limit."""
+
+    usd_per_month: Decimal | None = None
+    tokens_per_month: int | None = None
+
+
+NO_LIMITS = Allowance()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,17 +101,32 @@ class Accounts:
         sandbox: bool = False,
         strategy: Strategy | None = None,
         expires_at: datetime | None = None,
+        allowance: Allowance = NO_LIMITS,
+        by: Caller | None = None,
     ) -> NewKey:
         """Make a key for an owner, on their plan unless another is named.
 
+        Args:
+            owner: whose usage it counts on.
+            plan: id of the plan.
+            sandbox: make a test key.
+            strategy: what its requests favour.
+            expires_at: when it stops.
+            allowance: what the key may use, beside the plan.
+            by: who asks; `None` is the owner of the database.
+
         Raises:
-            InvalidRequest: the owner is empty, too long or holds control characters, or `expires_at` is past.
+            PermissionDenied: a key with limits of its own asks, which would have none in the new one.
+            InvalidRequest: the owner is empty, too long or holds control characters, `expires_at` is past, or a
+                limit is not above 0.
             UnknownName: there is no such plan.
         """
         owner = check_owner(owner)
+        _check_maker(by)
         now = self._clock()
         if expires_at is not None and expires_at <= now:
             raise InvalidRequest(f"expires_at {expires_at.isoformat()} is past", param="expires_at")
+        _check_allowance(allowance)
         plan_id = self._catalog.get_plan(plan or await self._store.find_plan(owner) or DEFAULT_PLAN).id
         secret = new_secret(self._randbelow, sandbox=sandbox)
         row = KeyRow(
@@ -112,6 +140,8 @@ class Accounts:
             strategy=strategy,
             sandbox=sandbox,
             expires_at=expires_at,
+            usd_per_month=allowance.usd_per_month,
+            tokens_per_month=allowance.tokens_per_month,
         )
         await self._store.add_key(row)
         return NewKey(secret=secret, row=row)
@@ -179,13 +209,15 @@ class Accounts:
         row = await self._store.revoke_key(known.digest, now) or known
         return Revocation(row=row, revoked_at=row.revoked_at or now, already=row.revoked_at is not None)
 
-    async def rotate_key(self, key_id: str) -> NewKey:
-        """Make a key that is good for the same, and stop the old one at once.
+    async def rotate_key(self, key_id: str, *, by: Caller | None = None) -> NewKey:
+        """Make a key that is good for the same, and stop the old one at once; `by` as in `generate_key`.
 
         Raises:
+            PermissionDenied: a key with limits of its own asks.
             NotFound: there is none.
             InvalidRequest: it works no more, so that nothing is left to go on with.
         """
+        _check_maker(by)
         old = await self.get_key(key_id)
         if self._state(old) != "active":
             raise InvalidRequest(f"key {key_id!r} is {self._state(old)}; make a new one", param="id")
@@ -195,6 +227,7 @@ class Accounts:
             sandbox=old.sandbox,
             strategy=Strategy(old.strategy) if old.strategy else None,
             expires_at=old.expires_at,
+            allowance=Allowance(usd_per_month=old.usd_per_month, tokens_per_month=old.tokens_per_month),
         )
         await self._store.revoke_key(old.digest, self._clock())
         return new
@@ -210,9 +243,14 @@ class Accounts:
             raise AuthenticationFailed(
                 "invalid or unauthorized API key; generate one with `dynaroute keys create`"
             )
-        strategy = Strategy(row.strategy) if row.strategy else None
         return Caller(
-            owner=row.owner, key_id=row.key_id, plan=row.plan, sandbox=row.sandbox, strategy=strategy
+            owner=row.owner,
+            key_id=row.key_id,
+            plan=row.plan,
+            sandbox=row.sandbox,
+            strategy=Strategy(row.strategy) if row.strategy else None,
+            usd_per_month=row.usd_per_month,
+            tokens_per_month=row.tokens_per_month,
         )
 
     async def subscription(self, caller: Caller) -> Subscription:
@@ -247,6 +285,21 @@ class Accounts:
         if row.expires_at is not None and row.expires_at <= self._clock():
             return "expired"
         return "active"
+
+
+def _check_allowance(allowance: Allowance) -> None:
+    for name, limit in (
+        ("usd_per_month", allowance.usd_per_month),
+        ("tokens_per_month", allowance.tokens_per_month),
+    ):
+        if limit is not None and not 0 < limit <= _HIGHEST_LIMIT:
+            raise InvalidRequest(f"{name} must be above 0 and at most {_HIGHEST_LIMIT:,}", param=name)
+
+
+def _check_maker(by: Caller | None) -> None:
+    """A key that could make another would get round its own limits."""
+    if by is not None and (by.usd_per_month is not None or by.tokens_per_month is not None):
+        raise PermissionDenied("a key with limits of its own makes no keys; use another key of its owner")
 
 
 def new_secret(randbelow: Callable[[int], int], *, sandbox: bool = False) -> str:

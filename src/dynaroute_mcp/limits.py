@@ -76,17 +76,22 @@ def limits_of(
 ) -> tuple[Limit, ...]:
     """List every limit that a request of this caller touches.
 
-    Without a plan the owner's counters still count, with no ceiling.
+    Without a plan the owner's counters still count, with no ceiling. A key has counters only where it has limits.
     """
     scope = owner_scope(caller.owner, sandbox=caller.sandbox)
     plan = plan or _UNLIMITED
-    money = None if plan.usd_per_month is None else int(plan.usd_per_month * NANO)
     limits = [
         _limit("requests_per_minute", scope, "requests", "minute", plan.requests_per_minute, at),
         _limit("requests_per_day", scope, "requests", "day", plan.requests_per_day, at),
         _limit("tokens_per_month", scope, "tokens", "month", plan.tokens_per_month, at),
-        _limit("usd_per_month", scope, "nano_usd", "month", money, at),
+        _limit("usd_per_month", scope, "nano_usd", "month", _nano(plan.usd_per_month), at),
     ]
+    if caller.tokens_per_month is not None:
+        tokens = caller.tokens_per_month
+        limits.append(_limit("tokens_per_month", f"key:{caller.key_id}", "tokens", "month", tokens, at))
+    if caller.usd_per_month is not None:
+        money = _nano(caller.usd_per_month)
+        limits.append(_limit("usd_per_month", f"key:{caller.key_id}", "nano_usd", "month", money, at))
     if not caller.sandbox:
         limits += [_budget(budget, at) for budget in budgets if budget.project in (None, project)]
     return tuple(limits)
@@ -94,7 +99,11 @@ def limits_of(
 
 def _budget(budget: Budget, at: datetime) -> Limit:
     scope = f"project:{budget.project}" if budget.project else "all"
-    return _limit(f"usd_per_{budget.scope}", scope, "nano_usd", budget.scope, int(budget.usd * NANO), at)
+    return _limit(f"usd_per_{budget.scope}", scope, "nano_usd", budget.scope, _nano(budget.usd), at)
+
+
+def _nano(usd: Decimal | None) -> int | None:
+    return None if usd is None else int(usd * NANO)
 
 
 def _limit(  # six facts make a limit, and each call site is one line of a table
@@ -147,9 +156,9 @@ def warnings(limits: Iterable[Limit], counters: Sequence[CounterRow]) -> tuple[s
         if limit.ceiling and limit.metric != "requests":
             share = Decimal(_taken(limit, counters)) / limit.ceiling
             if share >= WARN_AT:
-                told.append(
-                    f"{share:.0%} of {limit.name} is used; it resets at {limit.resets_at:%Y-%m-%d %H:%MZ}"
-                )
+                whose = "" if limit.scope.startswith(("owner:", "sandbox:")) else f" ({limit.scope})"
+                resets = f"it resets at {limit.resets_at:%Y-%m-%d %H:%MZ}"
+                told.append(f"{share:.0%} of {limit.name}{whose} is used; {resets}")
     return tuple(told)
 
 

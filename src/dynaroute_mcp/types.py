@@ -199,6 +199,9 @@ class Caller:
     sandbox: bool = False
     """A `dr_test_` key: only the sandbox provider may be called."""
     strategy: Strategy | None = None
+    usd_per_month: Decimal | None = None
+    """What the key itself may spend, beside the plan; `None` sets no limit."""
+    tokens_per_month: int | None = None
 
 
 # ---------------------------------------------------------------- classify

@@ -119,3 +119,16 @@ def test_an_unknown_plan_lists_those_that_there_are(shell: Shell) -> None:
 
     assert result.exit_code == 2
     assert "did you mean free, pro, enterprise?" in result.stderr
+
+
+def test_a_key_may_have_limits_of_its_own_that_hold_at_once(shell: Shell) -> None:
+    made = shell.json("keys", "create", "alice", "--usd-per-month", "0.001", "--tokens-per-month", "100000")
+    shell.environ["DYNAROUTE_API_KEY"] = made["api_key"]
+    shell.folder.joinpath("config.yaml").write_text(
+        "discover_local: false\nbudget_action: refuse\n", encoding="utf-8"
+    )
+    refused = shell("route", "Hello", "--max-tokens", "100000")
+
+    assert refused.exit_code == 5
+    assert f"of key:{made['key_id']}" in refused.stderr
+    assert shell.json("usage")["total_requests"] == 0

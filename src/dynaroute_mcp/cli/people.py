@@ -1,11 +1,12 @@
 """`keys` and `plan`: who may ask, and how much."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import TypedDict, Unpack
 
 import click
 
-from dynaroute_mcp.accounts import DEFAULT_PLAN, Revocation, Subscription
+from dynaroute_mcp.accounts import DEFAULT_PLAN, Allowance, Revocation, Subscription
 from dynaroute_mcp.cli.options import STRATEGIES, read_key
 from dynaroute_mcp.cli.render import facts, note, table
 from dynaroute_mcp.cli.session import emit, json_option, surroundings, with_core
@@ -24,6 +25,8 @@ class KeyOptions(TypedDict):
     sandbox: bool
     strategy: str | None
     expires_days: int | None
+    usd_per_month: float | None
+    tokens_per_month: int | None
     as_json: bool
 
 
@@ -40,11 +43,24 @@ def keys() -> None:
 )
 @click.option("--strategy", type=STRATEGIES, help="What this key's requests favour.")
 @click.option("--expires-days", type=click.IntRange(1, 3650), help="Days after which the key stops.")
+@click.option(
+    "--usd-per-month",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Most dollars that this key may spend a month.",
+)
+@click.option(
+    "--tokens-per-month", type=click.IntRange(min=1), help="Most tokens that this key may use a month."
+)
 @json_option
 def create(owner: str, **options: Unpack[KeyOptions]) -> None:
     """Make a key for OWNER, an e-mail address or a name. It is shown once."""
-    days, strategy = options["expires_days"], options["strategy"]
+    days, strategy, dollars = options["expires_days"], options["strategy"], options["usd_per_month"]
     expires_at = surroundings().ambient.clock() + timedelta(days=days) if days else None
+
+    allowance = Allowance(
+        usd_per_month=None if dollars is None else Decimal(str(dollars)),
+        tokens_per_month=options["tokens_per_month"],
+    )
 
     async def work(core: Core) -> None:
         new = await core.accounts.generate_key(
@@ -53,6 +69,7 @@ def create(owner: str, **options: Unpack[KeyOptions]) -> None:
             sandbox=options["sandbox"],
             strategy=Strategy(strategy) if strategy else None,
             expires_at=expires_at,
+            allowance=allowance,
         )
         result = GeneratedKey.of(new)
         if options["as_json"]:

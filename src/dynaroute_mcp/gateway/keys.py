@@ -51,6 +51,7 @@ async def make(request: Request) -> Response:
         sandbox=body.sandbox or _sandboxed(session),
         strategy=decode.strategy_of(None, body.strategy),
         expires_at=body.expires_at,
+        by=None if session.operator else session.caller,
     )
     return _shown(GeneratedKey.of(new), 201)
 
@@ -84,7 +85,8 @@ async def revoke(request: Request) -> Response:
 async def rotate(request: Request) -> Response:
     """Put a new key in the place of an old one, which stops at once."""
     session, key_id = session_of(request), await _reachable(request)
-    return _shown(GeneratedKey.of(await session.core.accounts.rotate_key(key_id)), 201)
+    by = None if session.operator else session.caller
+    return _shown(GeneratedKey.of(await session.core.accounts.rotate_key(key_id, by=by)), 201)
 
 
 async def _reachable(request: Request) -> str:

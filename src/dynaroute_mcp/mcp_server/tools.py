@@ -74,7 +74,7 @@ class Tools:
         """
         core, who = await self._core(), visitor()
         who.must_own(user_id.strip())
-        new = await core.accounts.generate_key(user_id, sandbox=who.sandboxed)
+        new = await core.accounts.generate_key(user_id, sandbox=who.sandboxed, by=who.caller)
         result = GeneratedKey.of(new)
         return _told(result, wording.generated(result))
 
