@@ -1,7 +1,5 @@
-"""The composition root: a real core opens without key and network, and logs hold no secrets."""
+"""The composition root: a real core opens without key and network, and is looked after while it runs."""
 
-import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +12,7 @@ from tests.store.examples import intent
 from dynaroute_mcp import runtime
 from dynaroute_mcp.accounts import LOCAL
 from dynaroute_mcp.errors import AuthenticationFailed, ConfigurationInvalid
-from dynaroute_mcp.runtime import AMBIENT, configure_logging, load_settings, open_core
+from dynaroute_mcp.runtime import AMBIENT, load_settings, open_core
 from dynaroute_mcp.settings import Settings
 
 
@@ -103,46 +101,3 @@ async def test_a_database_that_cannot_be_looked_after_is_said_once_and_stops_not
 
     assert "could not be looked after" in caplog.text
     assert not answer.recorded
-
-
-@pytest.fixture
-def root_logger() -> Iterator[logging.Logger]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield root
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-SECRETS = [
-    "sk-proj-abcdefghijkl",
-    "AIzaSyA-very-secret-key",
-    "dr_abcdefghijklmnopqrstuvwxyz",
-    "Authorization: Bearer abcdefghijkl",
-    "https://host/path?key=topsecretvalue",
-]
-
-
-@pytest.mark.parametrize("secret", SECRETS)
-def test_no_key_reaches_the_log_in_message_facts_or_traceback(
-    root_logger: logging.Logger, capsys: pytest.CaptureFixture[str], secret: str
-) -> None:
-    configure_logging()
-
-    try:
-        raise RuntimeError(f"failed with {secret}")
-    except RuntimeError:
-        root_logger.exception("with %s", secret, extra={"fact": secret})
-
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "fact=" in err
-    assert "Traceback" in err
-    assert secret.split()[-1].split("key=")[-1] not in err
-
-
-def test_the_http_client_does_not_log_addresses(root_logger: logging.Logger) -> None:
-    configure_logging(logging.DEBUG)
-
-    assert root_logger.level == logging.DEBUG
-    assert logging.getLogger("httpx2").level == logging.WARNING

@@ -7,9 +7,7 @@ closed in reverse. Opening asks nobody: the database file, local servers and pro
 import logging
 import os
 import random
-import re
 import secrets
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -53,11 +51,6 @@ logger = logging.getLogger(__name__)
 
 _HOUSEKEEPING_AFTER_S = 30.0
 _HOUSEKEEPING_EVERY_S = 86_400.0
-
-_SECRET = re.compile(
-    r"(?:sk|pk|xai|gsk|key)-[\w-]{8,}|AIza[\w-]{10,}|dr_(?:test_)?[0-9A-Za-z]{20,}"
-    r"|(?i:bearer)\s+[\w.~+/-]{8,}|(?<=[?&]key=)[^&\s]+"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,25 +171,6 @@ async def _keep_house(store: SqliteStore, retention_days: int | None, ambient: A
             for problem in report.problems:
                 logger.error("the database is damaged", extra={"problem": problem})
         await anyio.sleep(_HOUSEKEEPING_EVERY_S)
-
-
-def configure_logging(level: int = logging.WARNING) -> None:
-    """Send logs to stderr, without secrets. Called before an MCP server is built, whose own set-up then does nothing."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s %(message)s%(facts)s"))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # at INFO it logs whole addresses
-
-
-class _Redacting(logging.Formatter):
-    """Adds the facts of `extra` and takes out whatever looks like a key, tracebacks included."""
-
-    _own = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "facts"}
-
-    def format(self, record: logging.LogRecord) -> str:
-        facts = {name: value for name, value in vars(record).items() if name not in self._own}
-        record.facts = "".join(f" {name}={value}" for name, value in facts.items())
-        return _SECRET.sub("[redacted]", super().format(record))
 
 
 def _stand_ins(catalog: Catalog) -> dict[str, Endpoint]:

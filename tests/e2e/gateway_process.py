@@ -23,7 +23,8 @@ WORDS = ("Hello", ", ", "world")
 _SERVE = """
 import sys
 from dynaroute_mcp import serving
-from dynaroute_mcp.runtime import configure_logging, load_settings
+from dynaroute_mcp.logs import configure_logging
+from dynaroute_mcp.runtime import load_settings
 configure_logging()
 serving.STALLED_S = serving.HEADERS_S = float(sys.argv[2])
 serving.serve(load_settings(), port=int(sys.argv[1]), reread=load_settings)

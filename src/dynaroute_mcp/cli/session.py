@@ -12,7 +12,8 @@ import click
 from pydantic import BaseModel
 
 from dynaroute_mcp.cli.text import escape
-from dynaroute_mcp.runtime import AMBIENT, Core, configure_logging, load_settings, open_core
+from dynaroute_mcp.logs import configure_logging
+from dynaroute_mcp.runtime import AMBIENT, Core, load_settings, open_core
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.types import Ambient
 

@@ -5,23 +5,19 @@ thread waits on a standard input that nobody can interrupt. A client that dies a
 by its pid.
 """
 
-import importlib
-import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from dynaroute_mcp.logs import configure_logging
 from dynaroute_mcp.mcp_server.opening import LazyCore, with_settings
 from dynaroute_mcp.mcp_server.server import build
 
 if TYPE_CHECKING:
-    from dynaroute_mcp.runtime import Core
     from dynaroute_mcp.settings import Settings
 
 GRACE_S: Final = 3.0
@@ -37,21 +33,13 @@ def serve(settings: "Settings | None" = None) -> None:
     Args:
         settings: `None` reads the environment and the configuration file, once the first call needs them.
     """
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )  # before the server is built, whose own set-up then does nothing
+    configure_logging()  # before the server is built, whose own set-up then does nothing
     anyio.run(_serve, settings)
 
 
 async def _serve(settings: "Settings | None") -> None:
-    @asynccontextmanager
-    async def opener() -> "AsyncIterator[Core]":
-        async with with_settings(settings) as core:
-            importlib.import_module("dynaroute_mcp.runtime").configure_logging()
-            yield core
-
     departure = _Departure()
-    core = LazyCore(opener)
+    core = LazyCore(lambda: with_settings(settings))
     core.on_closed = departure.finish
     async with anyio.create_task_group() as group:
         departure.scope = group.cancel_scope

@@ -1,0 +1,29 @@
+"""Where logs go, and what never gets into them. Light, because a server sets it up before anything else."""
+
+import logging
+import re
+import sys
+
+_SECRET = re.compile(
+    r"(?:sk|pk|xai|gsk|key)-[\w-]{8,}|AIza[\w-]{10,}|dr_(?:test_)?[0-9A-Za-z]{20,}"
+    r"|(?i:bearer)\s+[\w.~+/-]{8,}|(?<=[?&]key=)[^&\s]+"
+)
+
+
+def configure_logging(level: int = logging.WARNING) -> None:
+    """Send logs to stderr, without secrets. Called before an MCP server is built, whose own set-up then does nothing."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s %(message)s%(facts)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # at INFO it logs whole addresses
+
+
+class _Redacting(logging.Formatter):
+    """Adds the facts of `extra` and takes out whatever looks like a key, tracebacks included."""
+
+    _own = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "facts"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = {name: value for name, value in vars(record).items() if name not in self._own}
+        record.facts = "".join(f" {name}={value}" for name, value in facts.items())
+        return _SECRET.sub("[redacted]", super().format(record))

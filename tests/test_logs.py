@@ -1,0 +1,51 @@
+"""Logs: on stderr, with their facts, and without any key."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from dynaroute_mcp.logs import configure_logging
+
+
+@pytest.fixture
+def root_logger() -> Iterator[logging.Logger]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield root
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+SECRETS = [
+    "sk-proj-abcdefghijkl",
+    "AIzaSyA-very-secret-key",
+    "dr_abcdefghijklmnopqrstuvwxyz",
+    "Authorization: Bearer abcdefghijkl",
+    "https://host/path?key=topsecretvalue",
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_key_reaches_the_log_in_message_facts_or_traceback(
+    root_logger: logging.Logger, capsys: pytest.CaptureFixture[str], secret: str
+) -> None:
+    configure_logging()
+
+    try:
+        raise RuntimeError(f"failed with {secret}")
+    except RuntimeError:
+        root_logger.exception("with %s", secret, extra={"fact": secret})
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "fact=" in err
+    assert "Traceback" in err
+    assert secret.split()[-1].split("key=")[-1] not in err
+
+
+def test_the_http_client_does_not_log_addresses(root_logger: logging.Logger) -> None:
+    configure_logging(logging.DEBUG)
+
+    assert root_logger.level == logging.DEBUG
+    assert logging.getLogger("httpx2").level == logging.WARNING
