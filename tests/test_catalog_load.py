@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dynaroute_mcp.catalog import load_catalog
-from dynaroute_mcp.plain_yaml import parse_yaml
 from dynaroute_mcp.errors import ConfigurationInvalid
+from dynaroute_mcp.plain_yaml import parse_yaml
 
 FOLDER = Path(__file__).parents[1] / "catalog"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
