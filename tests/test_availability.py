@@ -9,6 +9,7 @@ from tests.scripted import CATALOG, settings
 from dynaroute_mcp.availability import Availability
 from dynaroute_mcp.catalog import Model, Provider
 from dynaroute_mcp.errors import ConfigurationInvalid
+from dynaroute_mcp.providers.base import Endpoint
 from dynaroute_mcp.providers.discovery import Discovered
 from dynaroute_mcp.settings import Settings
 
@@ -140,3 +141,46 @@ async def test_local_servers_are_looked_for_once_however_many_wait(tmp_path: Pat
 def test_an_address_that_no_key_may_go_to_is_refused_by_its_setting(tmp_path: Path, address: str) -> None:
     with pytest.raises(ConfigurationInvalid, match="OPENAI_BASE_URL"):
         available(tmp_path, variables={"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": address})
+
+
+def asking(folder: Path, lists: dict[str, frozenset[str] | None]) -> Availability:
+    async def listed(endpoint: Endpoint) -> frozenset[str] | None:
+        return lists[endpoint.provider.id]
+
+    return Availability(CATALOG, settings(folder), None, listed)
+
+
+ALL_OF_OPENAI = frozenset(model.wire_id for model in CATALOG.models if model.provider == "openai")
+
+
+async def test_what_a_provider_no_longer_lists_is_not_called_any_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lists = {"openai": ALL_OF_OPENAI - {"gpt-6-sol"}, "anthropic": None, "google": frozenset({"imagen"})}
+    now = asking(tmp_path, lists)
+    before = now.can_call(now.catalog.get_model("gpt-6-sol"))
+    await now.drop_unlisted()
+
+    assert before
+    assert not now.can_call(now.catalog.get_model("gpt-6-sol"))
+    assert now.can_call(now.catalog.get_model("gpt-6-luna"))
+    assert now.can_call(now.catalog.get_model("claude-haiku-5-5"))
+    assert now.can_call(now.catalog.get_model("gemini-2.5-flash"))
+    (told,) = caplog.records
+    assert vars(told)["models"] == "openai/gpt-6-sol"
+
+
+async def test_listings_say_what_is_missing_where_and_who_could_not_be_asked(tmp_path: Path) -> None:
+    lists = {"openai": ALL_OF_OPENAI - {"gpt-6-sol"}, "anthropic": None, "google": frozenset({"imagen"})}
+    now = asking(tmp_path, lists)
+    await now.drop_unlisted()
+
+    assert [(row.provider, row.listed is None, row.unlisted) for row in await now.listings()] == [
+        ("anthropic", True, ()),
+        ("google", False, ()),
+        ("openai", False, ("openai/gpt-6-sol",)),
+    ]
+
+
+async def test_nobody_is_asked_where_nobody_can_ask(tmp_path: Path) -> None:
+    assert {row.listed for row in await available(tmp_path).listings()} == {None}

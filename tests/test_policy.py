@@ -179,10 +179,41 @@ def test_what_own_calls_took_replaces_the_prior_once_there_are_enough() -> None:
     label = (Category.HISTORY, Level.L2)
 
     def expected(calls: int) -> int:
-        learnt = {label: Expectation(visible_tokens=77, reasoning_tokens=0, calls=calls)}
+        learnt = {label: Expectation(visible_tokens=77, reasoning_tokens=0, calls=calls, thinking_calls=0)}
         return choose(replace(situation(), learnt=learnt)).expected_output_tokens
 
     assert (expected(19), expected(20)) == (450, 77)
+
+
+def test_reasoning_is_learnt_from_models_that_thought_only() -> None:
+    thinker = model("ant/thinker", 0.5, constraints=Constraints(thinking_by_default=True))
+    where = situation(world([thinker], [price_row("ant/thinker", "1", "4")]))
+    prior = choose(where).expected_output_tokens - 450
+
+    def expected(thinking_calls: int) -> int:
+        learnt = Expectation(visible_tokens=77, reasoning_tokens=9, calls=30, thinking_calls=thinking_calls)
+        return choose(replace(where, learnt={(Category.HISTORY, Level.L2): learnt})).expected_output_tokens
+
+    assert (expected(19), expected(20)) == (77 + prior, 86)
+
+
+def test_a_decision_says_what_would_change_it() -> None:
+    assert choose(situation()).turning_points == (
+        f"at level 1 it would be {SMALL}",
+        f"at level 3 it would be {LARGE}",
+    )
+    assert choose(situation(label=labelled(level=Level.L1))).turning_points == (
+        f"at level 2 it would be {MIDDLE}",
+    )
+    assert choose(situation(label=labelled(level=Level.L5))).turning_points == ()
+    assert choose(situation(strategy=Strategy.BEST)).turning_points == ()
+    assert choose(situation(request=asking(named=LARGE))).turning_points == ()
+
+
+def test_a_decision_by_a_rule_says_what_would_be_chosen_without_it() -> None:
+    ruled = Settings(rules=(Rule(category=Category.HISTORY, model=FRONTIER),))
+
+    assert choose(situation(settings=ruled)).turning_points[0] == f"chosen anew it would be {MIDDLE}"
 
 
 def test_a_price_cliff_is_seen_before_choosing() -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.scripted import ASK, START
+from tests.scripted import ASK, CATALOG, START
 from tests.store.examples import intent
 
 from dynaroute_mcp import runtime
 from dynaroute_mcp.accounts import LOCAL
 from dynaroute_mcp.errors import AuthenticationFailed, ConfigurationInvalid
+from dynaroute_mcp.providers.base import Endpoint
+from dynaroute_mcp.providers.wire import Wire
 from dynaroute_mcp.runtime import AMBIENT, load_settings, open_core
 from dynaroute_mcp.settings import Settings
 
@@ -101,3 +103,34 @@ async def test_a_database_that_cannot_be_looked_after_is_said_once_and_stops_not
 
     assert "could not be looked after" in caplog.text
     assert not answer.recorded
+
+
+async def test_soon_after_the_start_old_prices_are_warned_of_and_unlisted_models_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def listed(_wire: Wire, _endpoint: Endpoint) -> frozenset[str]:
+        return frozenset(model.wire_id for model in CATALOG.models) - {"gpt-6-sol"}
+
+    monkeypatch.setattr(runtime, "_LISTS_AFTER_S", 0.0)
+    monkeypatch.setattr(runtime, "listed_models", listed)
+    late = replace(AMBIENT, clock=lambda: START + timedelta(days=100))
+    async with open_core(offline(tmp_path, variables={"OPENAI_API_KEY": "sk-1"}), late) as core:
+        with anyio.fail_after(5):
+            while len(caplog.records) < 2:  # noqa: ASYNC110 -- the work in the background tells nobody
+                await anyio.sleep(0.001)
+        status = core.availability.catalog.get_model("gpt-6-sol").status
+
+    assert status == "retired"
+    assert "prices may be out of date" in caplog.text
+
+
+async def test_providers_are_not_asked_where_the_operator_does_not_want_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def listed(_wire: Wire, _endpoint: Endpoint) -> frozenset[str]:
+        pytest.fail("a provider was asked")
+
+    monkeypatch.setattr(runtime, "_LISTS_AFTER_S", 0.0)
+    monkeypatch.setattr(runtime, "listed_models", listed)
+    async with open_core(offline(tmp_path, variables={"OPENAI_API_KEY": "sk-1"}, check_models=False)):
+        await anyio.wait_all_tasks_blocked()

@@ -4,7 +4,9 @@ Looking for local servers happens once, in the background or at the first call t
 keeps the process from starting. A key leaves this module only inside an `Endpoint`.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import anyio
 
@@ -14,8 +16,21 @@ from dynaroute_mcp.providers.discovery import Discovered
 from dynaroute_mcp.providers.wire import check_base_url
 from dynaroute_mcp.settings import ProviderSettings, Settings
 
+logger = logging.getLogger(__name__)
+
 SANDBOX = "sandbox"
 """Id of the embedded provider that simulates."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What a provider says of its own models."""
+
+    provider: str
+    listed: frozenset[str] | None
+    """By its own names; `None` when it could not be asked, or not be understood."""
+    unlisted: tuple[str, ...]
+    """Ids of our active models that it does not list any more."""
 
 
 class Availability:
@@ -26,6 +41,7 @@ class Availability:
         catalog: Catalog,
         settings: Settings,
         discover: Callable[[], Awaitable[Sequence[Discovered]]] | None,
+        listed: Callable[[Endpoint], Awaitable[frozenset[str] | None]] | None = None,
     ) -> None:
         """Take what is known at start.
 
@@ -33,13 +49,15 @@ class Availability:
             catalog: as loaded, without local servers.
             settings: keys, addresses and exclusions.
             discover: looks for local servers; `None` never looks.
+            listed: asks a provider for its models; `None` never asks.
 
         Raises:
             ConfigurationInvalid: a provider's address is not one that a key may be sent to; names the setting.
         """
-        self._catalog = catalog
+        self._catalog = self._loaded = catalog
         self._settings = settings
         self._discover = discover
+        self._listed = listed
         self._looking = anyio.Lock()
         self._endpoints = {
             provider.id: endpoint
@@ -61,6 +79,38 @@ class Availability:
                 for one in found
             }
             self._discover = None
+
+    async def listings(self) -> tuple[Listing, ...]:
+        """Ask every provider that has a key which models it lists, all at once; in the order of their ids."""
+        found: dict[str, frozenset[str] | None] = {}
+
+        async def ask(endpoint: Endpoint) -> None:
+            found[endpoint.provider.id] = await self._listed(endpoint) if self._listed else None
+
+        async with anyio.create_task_group() as tasks:
+            for endpoint in self._endpoints.values():
+                if endpoint.api_key is not None:
+                    tasks.start_soon(ask, endpoint)
+        return tuple(self._compared(provider, found[provider]) for provider in sorted(found))
+
+    async def drop_unlisted(self) -> None:
+        """Stop routing to models that their provider does not list any more, and say which those are."""
+        for listing in await self.listings():
+            if listing.unlisted and listing.listed is not None:
+                self._catalog = self._catalog.without_unlisted(listing.provider, listing.listed)
+                logger.warning(
+                    "models are not routed to, because their provider does not list them",
+                    extra={"provider": listing.provider, "models": ", ".join(listing.unlisted)},
+                )
+
+    def _compared(self, provider: str, listed: frozenset[str] | None) -> Listing:
+        left = self._loaded if listed is None else self._loaded.without_unlisted(provider, listed)
+        gone = [
+            row.id
+            for row in self._loaded.models
+            if row.status != "retired" and left.by_id[row.id].status == "retired"
+        ]
+        return Listing(provider=provider, listed=listed, unlisted=tuple(sorted(gone)))
 
     @property
     def catalog(self) -> Catalog:

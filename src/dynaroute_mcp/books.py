@@ -6,7 +6,7 @@ never fails an answer that was paid for; a caller with a ceiling on dollars is r
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,15 +16,17 @@ import anyio
 from dynaroute_mcp.availability import Availability
 from dynaroute_mcp.errors import NotFound, StoreUnavailable
 from dynaroute_mcp.limits import Limit, holds, limits_of, priced_only, usd_left, warnings
-from dynaroute_mcp.policy import Pin
+from dynaroute_mcp.policy import Expectation, Pin
 from dynaroute_mcp.pricing import NOTHING, price, saving, saving_pct
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.store.base import Store
+from dynaroute_mcp.taxonomy import Category, Level
 from dynaroute_mcp.types import (
     Ambient,
     Attempt,
     Caller,
     CallStatus,
+    Candidate,
     Choice,
     Classification,
     Cost,
@@ -42,6 +44,13 @@ GPT41 = "gpt-4.1"
 
 _SETTLE_S = 5.0
 """A settling may take this long before the answer goes out with `recorded: false`."""
+
+_LEARN_EVERY_S = 60.0
+_LEARN_FROM_CALLS = 20_000
+"""As many of the newest calls teach how long answers are."""
+
+_KEPT_LOSERS = 20
+"""Nearest losers that a recorded decision keeps."""
 
 _NANO = Decimal(10) ** 9
 
@@ -104,12 +113,51 @@ class Bill:
     recorded: bool = True
 
 
+class Experience:
+    """How long answers were so far, as the books tell: read beside the requests, at most once a minute."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._learnt: Mapping[tuple[Category, Level], Expectation] = {}
+        self._wanted = anyio.Event()
+
+    def learnt(self) -> Mapping[tuple[Category, Level], Expectation]:
+        """What is known just now; asking has it read anew soon, and never waits."""
+        self._wanted.set()
+        return self._learnt
+
+    async def keep(self) -> None:
+        """Read whenever somebody asked, until cancelled."""
+        while True:
+            await self._wanted.wait()
+            await self.read()
+            await anyio.sleep(_LEARN_EVERY_S)
+            self._wanted = anyio.Event()
+
+    async def read(self) -> None:
+        """Read the newest calls; books that can't be read have taught nothing."""
+        try:
+            rows = await self._store.lengths(_LEARN_FROM_CALLS)
+        except StoreUnavailable:
+            rows = ()
+        self._learnt = {
+            (row.category, row.level): Expectation(
+                visible_tokens=row.visible_tokens,
+                reasoning_tokens=row.reasoning_tokens,
+                calls=row.calls,
+                thinking_calls=row.thinking_calls,
+            )
+            for row in rows
+        }
+
+
 class Books:
     """Reserves, prices and records."""
 
     def __init__(
         self, store: Store, availability: Availability, settings: Settings, ambient: Ambient
     ) -> None:
+        self.experience = Experience(store)
         self._store = store
         self._availability = availability
         self._settings = settings
@@ -254,15 +302,15 @@ def _describe(decision: Decision) -> dict[str, object]:
     def dollars(amount: Decimal | None) -> str | None:
         return None if amount is None else str(amount)
 
-    candidates: Sequence[dict[str, object]] = [
-        {
-            "model": c.model_id,
-            "quality": c.quality,
-            "expected_usd": dollars(c.expected_usd),
-            "max_usd": dollars(c.max_usd),
+    def shown(candidate: Candidate) -> dict[str, object]:
+        return {
+            "model": candidate.model_id,
+            "quality": candidate.quality,
+            "expected_usd": dollars(candidate.expected_usd),
+            "max_usd": dollars(candidate.max_usd),
         }
-        for c in choice.chain
-    ]
+
+    losers = choice.losers[:_KEPT_LOSERS]
     return {
         "reason": choice.reason,
         "strategy": choice.strategy,
@@ -271,7 +319,14 @@ def _describe(decision: Decision) -> dict[str, object]:
         "meets_demand": choice.meets_demand,
         "signals": label.signals,
         "difficulty": label.difficulty,
-        "candidates": candidates,
-        "losers": [{"model": loser.model_id, "reason": loser.reason} for loser in choice.losers],
+        "input_tokens": choice.input_tokens,
+        "expected_output_tokens": choice.expected_output_tokens,
+        "min_usd": dollars(choice.min_usd),
+        "candidates": [shown(candidate) for candidate in choice.chain],
+        "cheaper": shown(choice.cheaper) if choice.cheaper else None,
+        "better": shown(choice.better) if choice.better else None,
+        "losers": [{"model": loser.model_id, "reason": loser.reason} for loser in losers],
+        "more_losers": len(choice.losers) - len(losers),
         "notes": choice.notes,
+        "turning_points": choice.turning_points,
     }

@@ -236,6 +236,7 @@ class Router:
             at=now,
             settings=settings,
             pin=pin,
+            learnt=self._books.experience.learnt(),
         )
 
     def _simulation_note(self, caller: Caller) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,8 +28,10 @@ from dynaroute_mcp.catalog import Dialect as DialectName
 from dynaroute_mcp.classifier.model import load_classifier
 from dynaroute_mcp.errors import StoreUnavailable
 from dynaroute_mcp.health import Health
+from dynaroute_mcp.pricing.check import STALE_AFTER_DAYS
 from dynaroute_mcp.providers.base import Dialect, Endpoint
-from dynaroute_mcp.providers.discovery import Discovered, discover
+from dynaroute_mcp.providers.discovery import discover
+from dynaroute_mcp.providers.listing import listed_models
 from dynaroute_mcp.providers.registry import dialects
 from dynaroute_mcp.providers.wire import Wire
 from dynaroute_mcp.reports import Reports
@@ -49,6 +51,7 @@ AMBIENT = Ambient(
 
 logger = logging.getLogger(__name__)
 
+_LISTS_AFTER_S = 2.0
 _HOUSEKEEPING_AFTER_S = 30.0
 _HOUSEKEEPING_EVERY_S = 86_400.0
 
@@ -98,30 +101,36 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
         Wire.open(now=ambient.clock) as wire,
         _beside(partial(_keep_house, store, settings.retention_days, ambient)),
     ):
-
-        async def look_around() -> Sequence[Discovered]:
-            return await discover(wire)
-
-        availability = Availability(catalog, settings, look_around if settings.discover_local else None)
+        availability = Availability(
+            catalog,
+            settings,
+            partial(discover, wire) if settings.discover_local else None,
+            partial(listed_models, wire),
+        )
+        books = Books(store, availability, settings, ambient)
         spoken = dialects(wire, estimate=estimate_tokens)
         stand_ins = _stand_ins(catalog)
         router = Router(
             classifier=classifier,
             availability=availability,
-            books=Books(store, availability, settings, ambient),
+            books=books,
             real=_lane(availability, spoken, lambda: availability.endpoints, settings, ambient),
             sandbox=_lane(availability, spoken, lambda: stand_ins, settings, ambient),
             settings=settings,
             ambient=ambient,
         )
-        yield Core(
-            router=router,
-            accounts=Accounts(store, catalog, ambient),
-            reports=Reports(store, availability, ambient),
-            availability=availability,
-            settings=settings,
-            store=store,
-        )
+        async with (
+            _beside(books.experience.keep),
+            _beside(partial(_look_after_catalog, availability, settings, ambient)),
+        ):
+            yield Core(
+                router=router,
+                accounts=Accounts(store, catalog, ambient),
+                reports=Reports(store, availability, ambient),
+                availability=availability,
+                settings=settings,
+                store=store,
+            )
 
 
 def _lane(
@@ -156,6 +165,22 @@ async def _beside(work: Callable[[], Coroutine[object, object, None]]) -> AsyncI
         tasks.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+async def _look_after_catalog(availability: Availability, settings: Settings, ambient: Ambient) -> None:
+    """Once, soon after the start: warn of old prices, and ask providers which models they still list.
+
+    A command that is over sooner asks nobody.
+    """
+    await anyio.sleep(_LISTS_AFTER_S)
+    checked_on = availability.catalog.checked_on
+    if checked_on is None or (ambient.clock().date() - checked_on).days > STALE_AFTER_DAYS:
+        logger.warning(
+            "prices may be out of date; upgrade with `pip install -U dynaroute-mcp`",
+            extra={"checked": checked_on or "never"},
+        )
+    if settings.check_models:
+        await availability.drop_unlisted()
 
 
 async def _keep_house(store: SqliteStore, retention_days: int | None, ambient: Ambient) -> None:

@@ -125,6 +125,8 @@ class Settings(Section):
     providers: Mapping[str, ProviderSettings] = {}
     calls: CallSettings = CallSettings()
     breaker: BreakerSettings = BreakerSettings()
+    check_models: bool = True
+    """Ask each provider once, soon after the start, which models it still lists."""
     discover_local: bool = True
     """Look for Ollama, llama.cpp, LM Studio and vLLM on loopback."""
     retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = None

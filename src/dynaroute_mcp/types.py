@@ -294,7 +294,9 @@ class Choice:
     dearest: Candidate | None = None
     """The eligible model that is expected to cost most, fallback or not: what a saving "versus highest" means."""
     notes: tuple[str, ...] = ()
-    """What would change the decision, and warnings such as a budget at 80 %."""
+    """What a caller should know besides, such as a budget at 80 %."""
+    turning_points: tuple[str, ...] = ()
+    """What would change the decision, such as `at level 4 it would be openai/gpt-6-sol`."""
 
     @property
     def winner(self) -> Candidate:

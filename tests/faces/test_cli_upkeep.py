@@ -20,6 +20,8 @@ from dynaroute_mcp.catalog import load_catalog
 from dynaroute_mcp.cli.database import COLUMNS
 from dynaroute_mcp.errors import ProviderKeyRejected, ProviderModelMissing
 from dynaroute_mcp.mcp_server import stdio
+from dynaroute_mcp.providers.base import Endpoint
+from dynaroute_mcp.providers.wire import Wire
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.types import Usage
 
@@ -232,6 +234,26 @@ def test_a_difference_becomes_a_row_only_when_writing_is_asked_for(shell: Shell,
     assert shell.json("catalog", "sync", "--folder", str(dearer))["changed"] == []
 
 
+def test_providers_are_asked_which_models_they_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def listed(_wire: Wire, endpoint: Endpoint) -> frozenset[str] | None:
+        wires = {row.wire_id for row in load_catalog().models if row.provider == endpoint.provider.id}
+        return frozenset(wires - {"gpt-6-sol"}) if endpoint.provider.id == "openai" else None
+
+    monkeypatch.setattr("dynaroute_mcp.runtime.listed_models", listed)
+    shell = Shell(tmp_path, None)
+    nobody = shell("catalog", "check", "--live")
+    shell.environ |= {"OPENAI_API_KEY": "sk-1", "MISTRAL_API_KEY": "m-1"}
+    shown, told = shell("catalog", "check", "--live"), shell("catalog", "check", "--live", "--json")
+
+    assert (nobody.exit_code, "no provider has a key" in nobody.stdout) == (0, True)
+    assert (shown.exit_code, told.exit_code) == (1, 1)
+    assert "openai/gpt-6-sol" in shown.stdout
+    assert "could not be asked" in shown.stdout
+    providers = {row["provider"]: row for row in json.loads(told.stdout)["providers"]}
+    assert providers["openai"]["unlisted"] == ["openai/gpt-6-sol"]
+    assert providers["mistral"]["listed"] is None
+
+
 def test_without_the_lists_a_check_says_what_to_install(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,7 +264,7 @@ def test_without_the_lists_a_check_says_what_to_install(
     result = shell("catalog", "check")
 
     assert result.exit_code == 9
-    assert "pip install genai-prices model-prices" in result.stderr
+    assert "pip install 'dynaroute-mcp[catalog]'" in result.stderr
 
 
 # ---------------------------------------------------------------- config

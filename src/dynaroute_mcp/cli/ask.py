@@ -173,7 +173,7 @@ def _show_decision(decision: Decision) -> None:
             "next": ", ".join(candidate.model_id for candidate in choice.chain[1:]) or None,
         }
     )
-    for remark in choice.notes:
+    for remark in (*choice.notes, *choice.turning_points):
         note(remark)
     losers([(loser.model_id, loser.reason) for loser in choice.losers], shown=SHOWN_LOSERS)
 

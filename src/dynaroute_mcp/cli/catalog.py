@@ -6,14 +6,16 @@ from typing import Any, Final
 
 import click
 
+from dynaroute_mcp.availability import Listing
 from dynaroute_mcp.catalog import load_catalog, load_overrides
 from dynaroute_mcp.cli.render import facts, note, table
-from dynaroute_mcp.cli.session import emit, json_option, surroundings
+from dynaroute_mcp.cli.session import emit, json_option, surroundings, with_core
 from dynaroute_mcp.errors import ConfigurationInvalid
 from dynaroute_mcp.pricing.check import Check, Drift, check
 from dynaroute_mcp.pricing.sync import Change, changes, head_of, rendered, updated
+from dynaroute_mcp.runtime import Core
 
-_EXTRA: Final = "the price lists are not installed; run `pip install genai-prices model-prices`"
+_EXTRA: Final = "the price lists are not installed; run `pip install 'dynaroute-mcp[catalog]'`"
 
 
 @click.group()
@@ -22,13 +24,19 @@ def catalog() -> None:
 
 
 @catalog.command("check")
+@click.option(
+    "--live", is_flag=True, help="Ask the providers instead, with your keys, which models they list."
+)
 @json_option
 @click.pass_context
-def check_command(ctx: click.Context, *, as_json: bool) -> None:
+def check_command(ctx: click.Context, *, live: bool, as_json: bool) -> None:
     """Compare every active price, now and on the day of each announced change, with genai-prices and model-prices.
 
-    Offline: the lists are packages. Exit code 1 when a price differs and no override explains it.
+    Offline: the lists are packages. Exit code 1 when a price differs and no override explains it, or, with --live,
+    when a provider does not list a model of ours.
     """
+    if live:
+        ctx.exit(_ask_providers(as_json=as_json))
     found = _compare()
     if as_json:
         emit(
@@ -78,6 +86,42 @@ def sync(folder: Path, *, write: bool, as_json: bool) -> None:
         note(f"for a person to look at: {', '.join(left)}")
 
 
+def _ask_providers(*, as_json: bool) -> int:
+    async def work(core: Core) -> tuple[Listing, ...]:
+        return await core.availability.listings()
+
+    found = with_core(work)
+    if as_json:
+        emit(
+            {
+                "ok": not any(row.unlisted for row in found),
+                "providers": [
+                    {
+                        "provider": row.provider,
+                        "listed": None if row.listed is None else len(row.listed),
+                        "unlisted": list(row.unlisted),
+                    }
+                    for row in found
+                ],
+            }
+        )
+        return int(any(row.unlisted for row in found))
+    table(
+        [("provider", ""), ("lists", ">"), ("not on its list", "")],
+        [
+            (
+                row.provider,
+                "?" if row.listed is None else f"{len(row.listed):,}",
+                ", ".join(row.unlisted) or ("could not be asked" if row.listed is None else "-"),
+            )
+            for row in found
+        ],
+    )
+    if not found:
+        note("no provider has a key; `dynaroute doctor` names the variables to set")
+    return int(any(row.unlisted for row in found))
+
+
 def _compare(folder: Path | None = None) -> Check:
     on = surroundings().ambient.clock().date()
     return check(load_catalog(folder), _references(), on, load_overrides(folder))
@@ -105,12 +149,23 @@ def _show(found: Check) -> None:
     if found.drifts:
         click.echo()
         table(
-            [("model", ""), ("on", "!"), ("what", ""), ("ours", ">"), ("theirs", ">"), ("excuse", "")],
+            [
+                ("model", ""),
+                ("on", "!"),
+                ("what", ""),
+                ("ours", ">"),
+                ("theirs", ">"),
+                ("our source", ""),
+                ("their list", ""),
+                ("excuse", ""),
+            ],
             [tuple(str(_row(drift)[name] or "") for name in _SHOWN) for drift in found.drifts],
         )
 
 
-_SHOWN: Final = ("model", "on", "what", "ours_usd_per_mtok", "theirs_usd_per_mtok", "excuse")
+_SHOWN: Final = (
+    "model", "on", "what", "ours_usd_per_mtok", "theirs_usd_per_mtok", "source", "reference", "excuse",
+)  # fmt: skip
 
 
 def _row(drift: Drift) -> dict[str, str | None]:

@@ -16,7 +16,7 @@ from dynaroute_mcp.policy.demand import (
     skill_weights,
 )
 from dynaroute_mcp.policy.estimate import Terms, appraise, call_usd, terms
-from dynaroute_mcp.policy.explain import Verdict, losers, notes, praise, refusal
+from dynaroute_mcp.policy.explain import Verdict, losers, notes, praise, refusal, turning_points
 from dynaroute_mcp.policy.filters import Exclusions, Objection, cooling, exclusions, object_to
 from dynaroute_mcp.policy.rank import (
     Lead,
@@ -90,6 +90,7 @@ def choose(situation: Situation) -> Choice:
         better=better_than(winner, ranking.order),
         dearest=max(ranking.order, key=lambda each: (each.expected_usd or Decimal(0), each.model_id)),
         notes=notes(situation, verdict),
+        turning_points=turning_points(situation, verdict),
     )
 
 

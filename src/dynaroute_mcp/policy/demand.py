@@ -1,6 +1,7 @@
 """What a classified prompt demands: a level, a quality, and so many tokens."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate
 from operator import mul
@@ -85,15 +86,21 @@ def levels_served(catalog: Catalog, model: Model) -> tuple[Level, ...]:
 
 
 def expectation(situation: Situation) -> Expectation:
-    """Expected length of the answer: from the user's own calls once there are enough, else the prior."""
+    """Expected length of the answer: from the user's own calls once there are enough, else the prior.
+
+    Reasoning is learnt apart, from calls of models that thought: a model that does not think says nothing of it.
+    """
     label, ladder = situation.classification, situation.catalog.ladder
+    visible = ladder.expected_output_tokens(label.category, label.level)
+    reasoning = ladder.reasoning_tokens[label.level]
     learnt = situation.learnt.get((label.category, label.level))
-    if learnt is not None and learnt.calls >= ladder.learnt_after:
-        return learnt
-    return Expectation(
-        visible_tokens=ladder.expected_output_tokens(label.category, label.level),
-        reasoning_tokens=ladder.reasoning_tokens[label.level],
-        calls=0,
+    if learnt is None or learnt.calls < ladder.learnt_after:
+        return Expectation(visible_tokens=visible, reasoning_tokens=reasoning, calls=0, thinking_calls=0)
+    enough = learnt.thinking_calls >= ladder.learnt_after
+    return replace(
+        learnt,
+        visible_tokens=max(1, learnt.visible_tokens),
+        reasoning_tokens=learnt.reasoning_tokens if enough else reasoning,
     )
 
 

@@ -1,13 +1,14 @@
 """The reasons in words: the winner's, each loser's, and what to do when nobody is left."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from dynaroute_mcp.errors import ContextTooLong, DynarouteError, NoCandidate
+from dynaroute_mcp.policy.demand import demanded_quality
 from dynaroute_mcp.policy.filters import Kind, Objection
-from dynaroute_mcp.policy.rank import Lead, Ranking
+from dynaroute_mcp.policy.rank import Lead, Ranking, cost_key
 from dynaroute_mcp.policy.situation import Situation
 from dynaroute_mcp.policy.wording import dollars
 from dynaroute_mcp.pricing import time_factor
@@ -119,6 +120,40 @@ def notes(situation: Situation, verdict: Verdict) -> tuple[str, ...]:
         for name in verdict.unknown_exclusions
     ]
     return tuple(told)
+
+
+def turning_points(situation: Situation, verdict: Verdict) -> tuple[str, ...]:
+    """What would change the decision: no rule or conversation in the way, and the levels next to the demanded one."""
+    winner, first = verdict.winner, verdict.ranking.order[0]
+    told = []
+    if winner is not first:
+        told.append(f"chosen anew it would be {first.model_id}")
+    if situation.request.model or situation.strategy is Strategy.BEST:
+        return tuple(told)
+    for level, other in _neighbouring(situation, verdict):
+        if other is not winner and other is not first:
+            told.append(f"at level {level} it would be {other.model_id}")
+    return tuple(told)
+
+
+def _neighbouring(situation: Situation, verdict: Verdict) -> Iterator[tuple[Level, Candidate]]:
+    """What would be chosen one level lower and one higher."""
+    ranking, level = verdict.ranking, verdict.level
+
+    def demanded(at: Level) -> float:
+        label = situation.classification
+        return demanded_quality(situation.catalog.ladder, at, situation.strategy, label.difficulty)
+
+    if level > Level.L1:
+        lower = Level(level - 1)
+        least = demanded(lower)
+        enough = [*ranking.good[:1], *(each for each in ranking.weak if each.quality >= least)]
+        yield lower, min(enough, key=cost_key(situation)) if enough else ranking.order[0]
+    if level < Level.L5:
+        higher = Level(level + 1)
+        least = demanded(higher)
+        best = max(ranking.order, key=lambda each: each.quality)
+        yield higher, next((each for each in ranking.good if each.quality >= least), best)
 
 
 def _cliffs(situation: Situation, winner: Candidate) -> list[str]:

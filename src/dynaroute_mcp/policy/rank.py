@@ -42,7 +42,7 @@ class Lead:
 
 def rank(situation: Situation, candidates: Iterable[Candidate], demanded: float) -> Ranking:
     """Order candidates: those that meet the demand by the strategy, then the others by quality."""
-    by_cost = _cost_key(situation)
+    by_cost = cost_key(situation)
 
     def by_quality(candidate: Candidate) -> tuple[float, CostKey]:
         return -candidate.quality, by_cost(candidate)
@@ -58,7 +58,8 @@ def rank(situation: Situation, candidates: Iterable[Candidate], demanded: float)
     return Ranking(good=tuple(good), weak=tuple(weak))
 
 
-def _cost_key(situation: Situation) -> Callable[[Candidate], CostKey]:
+def cost_key(situation: Situation) -> Callable[[Candidate], CostKey]:
+    """How candidates that are good enough compare."""
     preferred = _ids(situation.catalog, situation.settings.prefer)
 
     def key(candidate: Candidate) -> CostKey:

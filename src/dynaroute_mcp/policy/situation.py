@@ -38,6 +38,8 @@ class Expectation:
     reasoning_tokens: int
     """Of models that think."""
     calls: int
+    thinking_calls: int
+    """Those of them whose model thought."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

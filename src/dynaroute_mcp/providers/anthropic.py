@@ -17,7 +17,7 @@ from dynaroute_mcp.types import (
     ToolResult,
 )
 
-_VERSION = "2023-06-01"
+API_VERSION = "2023-06-01"
 
 
 class Messages:
@@ -41,7 +41,7 @@ class Messages:
             body |= _answer_tool(request)
         if stream:
             body["stream"] = True
-        headers = {"anthropic-version": _VERSION}
+        headers = {"anthropic-version": API_VERSION}
         if call.endpoint.api_key is not None:
             headers["x-api-key"] = call.endpoint.api_key
         return Outgoing(

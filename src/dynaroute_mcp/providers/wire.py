@@ -178,13 +178,20 @@ class Wire:
             await response.aclose()
 
     async def get_json(
-        self, url: str, *, headers: Mapping[str, str] | None = None, timeout_s: float, post: object = None
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        timeout_s: float,
+        post: object = None,
     ) -> object | None:
         """Fetch a small document such as a list of models; `None` is any failure at all.
 
         Args:
             url: Checked like a base URL.
             headers: Keys belong here, never into the URL.
+            params: The query.
             timeout_s: Time for everything.
             post: When given, a body that is posted instead of getting.
 
@@ -193,7 +200,7 @@ class Wire:
         """
         check_base_url(url, name="address")
         request = self._client.build_request(
-            "GET" if post is None else "POST", url, headers=dict(headers or {}), json=post
+            "GET" if post is None else "POST", url, headers=dict(headers or {}), params=params, json=post
         )
         body: bytes | None = None
         with anyio.move_on_after(timeout_s):

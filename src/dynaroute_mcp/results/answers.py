@@ -266,7 +266,7 @@ class RoutedPrompt(Result):
             routing=RoutingInfo.of(label, choice, ()),
             request_id=decision.request_id,
             sandbox=decision.simulated,
-            notes=list(choice.notes),
+            notes=[*choice.notes, *choice.turning_points],
             estimate=Estimate(
                 prompt_tokens=choice.input_tokens,
                 completion_tokens=choice.expected_output_tokens,

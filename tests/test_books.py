@@ -1,0 +1,118 @@
+"""The books as a teacher: how long answers were so far, read beside the requests; and what a decision keeps."""
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.scripted import ASK, FLASH, Script, scripted_core, settings
+
+from dynaroute_mcp import books
+from dynaroute_mcp.accounts import LOCAL
+from dynaroute_mcp.books import Experience
+from dynaroute_mcp.errors import StoreUnavailable
+from dynaroute_mcp.store.base import Lengths
+from dynaroute_mcp.store.sqlite import SqliteStore
+from dynaroute_mcp.taxonomy import Category, Level
+from dynaroute_mcp.types import Usage
+
+USED = Usage(uncached_input_tokens=10, output_tokens=1_077, reasoning_tokens=1_000)
+LENGTHS = Lengths(
+    category=Category.HISTORY,
+    level=Level.L2,
+    calls=30,
+    visible_tokens=77,
+    thinking_calls=20,
+    reasoning_tokens=900,
+)
+
+
+class Teaching(SqliteStore):
+    """A store whose rows are told, or can't be read."""
+
+    reads = 0
+    broken = False
+
+    async def lengths(self, newest: int) -> tuple[Lengths, ...]:
+        self.reads += 1
+        if self.broken:
+            raise StoreUnavailable("it is locked")
+        return (LENGTHS,)
+
+
+async def test_own_calls_teach_how_long_answers_are(tmp_path: Path) -> None:
+    async with scripted_core(settings(tmp_path), Script(usage=USED)) as core:
+        named = replace(ASK, model=FLASH)
+        before = await core.router.choose(named, LOCAL)
+        for _ in range(20):
+            await core.router.complete(named, LOCAL)
+        await core.router._books.experience.read()
+        after = await core.router.choose(named, LOCAL)
+
+    assert before.choice.expected_output_tokens != after.choice.expected_output_tokens == 1_077
+
+
+async def test_books_are_read_only_when_somebody_asked_and_at_most_once_in_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Teaching(tmp_path / "x.db")
+    experience = Experience(store)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(experience.keep)
+        await anyio.wait_all_tasks_blocked()
+        unasked = store.reads
+        first = experience.learnt()
+        await anyio.wait_all_tasks_blocked()
+        second = experience.learnt()
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+
+    assert (unasked, store.reads) == (0, 1)
+    assert first == {}
+    assert second[Category.HISTORY, Level.L2].visible_tokens == 77
+
+
+async def test_books_that_were_read_are_read_again_when_the_time_has_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(books, "_LEARN_EVERY_S", 0.0)
+    store = Teaching(tmp_path / "x.db")
+    experience = Experience(store)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(experience.keep)
+        for _ in range(2):
+            experience.learnt()
+            await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+
+    assert store.reads == 2
+
+
+async def test_books_that_can_not_be_read_teach_nothing(tmp_path: Path) -> None:
+    store = Teaching(tmp_path / "x.db")
+    experience = Experience(store)
+    await experience.read()
+    known = experience.learnt()
+    store.broken = True
+    await experience.read()
+
+    assert known
+    assert experience.learnt() == {}
+
+
+async def test_a_recorded_decision_keeps_the_nearest_losers_and_the_neighbours(tmp_path: Path) -> None:
+    async with scripted_core(settings(tmp_path)) as core:
+        answer = await core.router.complete(ASK, LOCAL)
+        row = await core.reports.call(answer.request_id)
+    told = json.loads(row.intent.decision)
+
+    assert len(told["losers"]) == 20
+    assert told["more_losers"] == len(answer.choice.losers) - 20
+    assert told["losers"][0]["model"] == answer.choice.losers[0].model_id
+    assert answer.choice.better is not None
+    assert told["better"]["model"] == answer.choice.better.model_id
+    assert Decimal(told["min_usd"]) == answer.choice.min_usd
+    assert told["turning_points"] == list(answer.choice.turning_points)
+    assert len(row.intent.decision) < 6_000
