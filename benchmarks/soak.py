@@ -168,6 +168,7 @@ def settings(folder: Path, urls: dict[str, str]) -> Settings:
             "variables": {"MOCK_API_KEY": "sk-soak0123456789"},
             "calls": CallSettings(backoff_s=0.05, backoff_cap_s=0.2),
             "discover_local": False,
+            "check_models": False,
         }
     )
 

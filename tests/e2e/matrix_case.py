@@ -11,7 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from tests.providers.rawserver import DIALECTS, DialectName
 
 Place = Literal["llmock", "raw", "nobody"]
-Mode = Literal["whole", "stream", "tool"]
+Mode = Literal["whole", "stream", "tool", "http-whole", "http-stream"]
+"""How it is asked: the core whole or as a stream, the tool, or the gateway over HTTP."""
 Outcome = Literal["ok", "error", "broken"]
 PLACES: tuple[Place, ...] = get_args(Place)
 
@@ -43,6 +44,7 @@ class Case(BaseModel):
     raw: tuple[Mapping[str, Any], ...] = ()
     client: Annotated[tuple[Outcome, ...], BeforeValidator(_several)]
     code: str | None = None
+    status: int | None = None
     primary: Times
     fallback: Times
     gap_s: float = 0.0
@@ -76,10 +78,13 @@ def cases() -> tuple[Case, ...]:
 
 
 def runs() -> Iterator[Run]:
-    """Every case in each dialect and mode; those that stream once more through the tool, dialects in turn."""
+    """Every case in each dialect and mode, and once through each face, dialects and the gateway's modes in turn."""
     for number, case in enumerate(cases()):
         for dialect in case.dialects:
             for mode in case.modes:
                 yield Run(case, dialect, mode)
+        turn = case.dialects[number % len(case.dialects)]
         if "stream" in case.modes:
-            yield Run(case, case.dialects[number % len(case.dialects)], "tool")
+            yield Run(case, turn, "tool")
+        over_http: Mode = "http-stream" if case.modes[number % len(case.modes)] == "stream" else "http-whole"
+        yield Run(case, turn, over_http)

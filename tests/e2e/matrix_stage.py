@@ -22,6 +22,7 @@ KEYS: Final = {
     "PRIMARY_API_KEY": "sk-firstprimary0123456789",
     "FALLBACK_API_KEY": "sk-secondfallback987654321",
 }
+ADMIN: Final = "the-operators-token"
 PRICES: Final = {"primary": (Decimal(1), Decimal(2)), "fallback": (Decimal(10), Decimal(20))}
 """Dollars per million tokens of input and output: the primary is cheaper, so that it is the first choice."""
 MODELS: Final = {"primary": "primary/small", "fallback": "fallback/large"}
@@ -36,10 +37,10 @@ CALLS: Final = CallSettings(
     backoff_s=0.1,
     backoff_cap_s=0.4,
     retry_after_cap_s=5,
-    connect_s=0.6,
-    first_token_s=0.6,
-    idle_s=0.5,
-    answer_s=0.6,
+    connect_s=0.5,
+    first_token_s=0.5,
+    idle_s=0.4,
+    answer_s=0.5,
     total_s=10,
 )
 AT_ONCE: Final = CALLS.model_copy(update={"backoff_s": 0.01})
@@ -85,12 +86,14 @@ def settings(folder: Path, catalog: Mapping[str, Any], *, alone: bool = False, *
     file.write_text(yaml.safe_dump(dict(catalog)), encoding="utf-8")
     values: dict[str, object] = {
         "database": folder / "dynaroute.db",
+        "admin_token": ADMIN,
         "catalog_overlay": file,
         "variables": KEYS,
         "exclude": ("fallback",) if alone else (),
         "calls": CALLS,
         "breaker": BreakerSettings(enabled=False),
         "discover_local": False,
+        "check_models": False,
         **fields,
     }
     return Settings.model_validate(values)

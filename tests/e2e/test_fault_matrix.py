@@ -5,16 +5,20 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
 from resource import RUSAGE_SELF, getrusage
+from typing import Any
 
 import anyio
+import httpx2
 import pytest
 from llmock.verdict import judge
 from tests.e2e.matrix_case import Outcome, Run, runs
-from tests.e2e.matrix_stage import KEYS, MODELS, PRICES, SAID, Stage, open_stage, patience_s
+from tests.e2e.matrix_stage import ADMIN, KEYS, MODELS, PRICES, SAID, Stage, open_stage, patience_s
+from tests.faces.gateway_door import events_in
 from tests.faces.mcp_clients import in_memory, text
 
 from dynaroute_mcp.accounts import LOCAL
 from dynaroute_mcp.errors import ProviderError, StreamBroken
+from dynaroute_mcp.gateway.app import create_app
 from dynaroute_mcp.runtime import AMBIENT, Core
 from dynaroute_mcp.store.base import CallFilter, CallRow
 from dynaroute_mcp.taxonomy import Level
@@ -49,6 +53,8 @@ class Got:
     text: str = ""
     finish: str | None = None
     code: str | None = None
+    status: int | None = None
+    """Over HTTP."""
     shown: str = ""
     """All that a client could read."""
 
@@ -98,10 +104,43 @@ async def told(core: Core, prompt: str) -> Got:
     )
 
 
+async def over_http(core: Core, prompt: str, *, stream: bool) -> Got:
+    async def current() -> Core:
+        return core
+
+    transport = httpx2.ASGITransport(app=create_app(current, AMBIENT))
+    asked = {"messages": [{"role": "user", "content": prompt}], "level_override": 1, "stream": stream}
+    headers = {"Authorization": f"Bearer {ADMIN}"}
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        response = await client.post("/v1/chat/completions", json=asked, headers=headers)
+    got = Got(outcome="ok", status=response.status_code, shown=f"{response.text}{response.headers}")
+    if response.status_code != 200:
+        got.outcome, got.code = "error", response.json()["error"]["reason"]
+    elif stream:
+        read_events(got, events_in(response.text))
+    else:
+        (choice,) = response.json()["choices"]
+        got.text, got.finish = choice["message"]["content"], choice["finish_reason"]
+    return got
+
+
+def read_events(got: Got, events: list[Any]) -> None:
+    """Read a stream of the gateway's as its client would."""
+    *pieces, last = events
+    for piece in pieces:
+        for choice in piece["choices"]:
+            got.text += choice["delta"].get("content") or ""
+            got.finish = choice["finish_reason"] or got.finish
+    if last != "[DONE]":
+        got.outcome, got.code = "broken", last["error"]["reason"]
+
+
 async def ask(core: Core, run: Run) -> Got:
     prompt = prompt_of(run)
     if run.mode == "tool":
         return await told(core, prompt)
+    if run.mode in {"http-whole", "http-stream"}:
+        return await over_http(core, prompt, stream=run.mode == "http-stream")
     request = ChatRequest(
         messages=(Message(role="user", parts=(Text(text=prompt),)),),
         routing=Routing(level_override=Level.L1),
@@ -141,13 +180,14 @@ def check_client(run: Run, got: Got) -> None:
     case = run.case
     assert got.outcome in case.client, got
     assert case.code is None or got.code == case.code
+    assert got.outcome != "error" or got.status in {None, case.status or 502}
     if got.outcome == "ok":
         assert got.finish == (case.finish if case.fallback[1] == 0 else got.finish)
         assert got.finish is not None
         assert case.any_text or got.text in {case.text, SAID["fallback"], SAID.get(case.at)}
         assert case.text is None or case.text in got.text
         got.shown.encode()  # no lone surrogate leaves
-    elif got.outcome == "broken" and run.mode == "stream":
+    elif got.outcome == "broken" and run.mode != "tool":
         assert got.finish is None
         assert got.text
         assert SAID[case.at].startswith(got.text)

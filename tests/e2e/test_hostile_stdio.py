@@ -33,6 +33,7 @@ def _running(folder: Path, dialect: DialectName) -> Iterator[tuple[StdioServer, 
         chosen = {
             "catalog_overlay": str(catalog),
             "discover_local": False,
+            "check_models": False,
             "exclude": ["fallback"],
             "breaker": {"enabled": False},
             "calls": {"attempts_per_model": 1},
