@@ -141,7 +141,7 @@ def _row(listing: "Listing") -> Model:
 
 
 def _flag(value: str | None, name: str) -> bool:
-    flags = {None: False, "": False, "false": False, "0": False, "true": True, "1": True}
+    flags = {None: False, "false": False, "0": False, "true": True, "1": True}
     if value not in flags:
         raise Refusal(400, f"{name} must be true or false", reason="invalid_request", param=name)
     return flags[value]

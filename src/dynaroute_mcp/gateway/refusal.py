@@ -25,7 +25,7 @@ STATUS: Final = {
     "permission_denied": 403,
     "not_found": 404,
     "limit_exceeded": 429,
-    "no_candidate": 400,
+    "no_candidate": 404,
     "deadline_passed": 504,
     "configuration_invalid": 500,
     "store_unavailable": 503,

@@ -25,7 +25,7 @@ REFUSED: Final = {
 }
 """Fields that would change what the answer is, and can't be honoured."""
 
-DataUrl = Annotated[str, Field(pattern=r"^data:[\w.+-]+/[\w.+-]+(;[\w.+=-]+)*;base64,")]
+DataUrl = Annotated[str, Field(pattern=r"^data:[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(;[A-Za-z0-9.+=-]+)*;base64,")]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.:-]{1,128}$")]
 
 
@@ -68,7 +68,7 @@ class TextPart(Wire):
 class ImageUrl(Wire):
     """Where a picture is: an http(s) address, or the picture itself as a data URL."""
 
-    url: Annotated[str, Field(pattern=r"^(https?://[^\s]+|data:image/[\w.+-]+;base64,.+)$")]
+    url: Annotated[str, Field(pattern=r"^(https?://[!-~]|data:image/[A-Za-z0-9.+-]+;base64,[A-Za-z0-9+/=])")]
     detail: Literal["auto", "low", "high", "original"] | None = None
 
 
@@ -247,16 +247,33 @@ class StreamOptions(Wire):
 
 # ---------------------------------------------------------------- the body
 
-_SUBSTANCE: Final[dict[str, JsonValue]] = {
-    "contains": {
-        "anyOf": [
-            {"properties": {"content": {"type": "string", "pattern": r"\S"}}, "required": ["content"]},
-            {"properties": {"content": {"type": "array", "minItems": 1}}, "required": ["content"]},
-            {"properties": {"tool_calls": {"type": "array", "minItems": 1}}, "required": ["tool_calls"]},
-            {"properties": {"role": {"const": "tool"}}},
-        ]
-    }
+_BLANK: Final[dict[str, JsonValue]] = {"type": "string", "pattern": r"^\s*$"}
+_NULL: Final[dict[str, JsonValue]] = {"type": "null"}
+_NONE: Final[dict[str, JsonValue]] = {"anyOf": [_NULL, {"type": "array", "maxItems": 0}]}
+_BLANK_PART: Final[dict[str, JsonValue]] = {
+    "anyOf": [
+        {"properties": {"type": {"const": "text"}, "text": _BLANK}, "required": ["type"]},
+        {"properties": {"type": {"const": "refusal"}, "refusal": _BLANK}, "required": ["type"]},
+    ]
 }
+_BLANK_CONTENT: Final[dict[str, JsonValue]] = {
+    "anyOf": [_NULL, _BLANK, {"type": "array", "items": _BLANK_PART}]
+}
+_NOTHING: Final[dict[str, JsonValue]] = {
+    "anyOf": [
+        {"properties": {"role": {"enum": ["system", "developer", "user"]}, "content": _BLANK_CONTENT}},
+        {
+            "properties": {
+                "role": {"const": "assistant"},
+                "content": _BLANK_CONTENT,
+                "refusal": {"anyOf": [_NULL, _BLANK]},
+                "tool_calls": _NONE,
+                "reasoning_details": _NONE,
+            }
+        },
+    ]
+}
+_SUBSTANCE: Final[dict[str, JsonValue]] = {"not": {"items": _NOTHING}}
 """What the core demands of messages: that one of them says something."""
 
 
@@ -301,7 +318,7 @@ class ChatBody(Wire):
     category_override: CategoryName | None = None
     """One of the 31 categories, in any case of letters."""
     strategy: StrategyName | None = None
-    request_timeout: Annotated[float, Field(gt=0, le=MAX_TIMEOUT_S)] | None = None
+    request_timeout: Annotated[float, Field(ge=1, le=MAX_TIMEOUT_S)] | None = None
     """Seconds for the whole request; by default the operator's `calls.total_s`, which is 720."""
     session_id: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """Keeps a conversation on its model."""
