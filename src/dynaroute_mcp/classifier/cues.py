@@ -285,6 +285,9 @@ def _lookup(*, stems: bool) -> dict[str, tuple[int, ...]]:
 
 _EXACT: Final = _lookup(stems=False)
 _STEMS: Final = _lookup(stems=True)
+_PAIR_HEADS: Final = frozenset(key.split(" ")[0] for key in (*_EXACT, *_STEMS) if " " in key)
+_SHORTEST_STEM: Final = min(len(key) for key in _STEMS if " " not in key)
+_STEM_HEADS: Final = frozenset(key[:_SHORTEST_STEM] for key in _STEMS if " " not in key)
 _PARTS: Final = tuple((part, number) for number, (_, _, parts) in enumerate(_WORDS) for part in parts.split())
 
 
@@ -296,13 +299,15 @@ def find_cues(lowered: str, words: Sequence[str], *, wide: bool) -> list[int]:
     found: set[int] = set()
     previous = ""
     for word in words:
-        pair = f"{previous} {word}"
-        found.update(_EXACT.get(word, ()), _EXACT.get(pair, ()))
-        for size in _STEM_SIZES:
-            found.update(_STEMS.get(word[:size], ()))
-        space = len(previous) + 1
-        for size in _STEM_SIZES:
-            found.update(_STEMS.get(pair[: space + size], ()))
+        found.update(_EXACT.get(word, ()))
+        if word[:_SHORTEST_STEM] in _STEM_HEADS:
+            for size in _STEM_SIZES:
+                found.update(_STEMS.get(word[:size], ()))
+        if previous in _PAIR_HEADS:
+            pair, space = f"{previous} {word}", len(previous) + 1
+            found.update(_EXACT.get(pair, ()))
+            for size in _STEM_SIZES:
+                found.update(_STEMS.get(pair[: space + size], ()))
         previous = word
     if wide:
         found.update(number for part, number in _PARTS if part in lowered)
