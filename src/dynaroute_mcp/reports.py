@@ -15,7 +15,7 @@ from dynaroute_mcp.catalog import Capability, Model
 from dynaroute_mcp.errors import InvalidRequest, NotFound, StoreUnavailable
 from dynaroute_mcp.limits import window
 from dynaroute_mcp.policy import levels_served
-from dynaroute_mcp.pricing import Rates, current_rates, gpt41_saving, price
+from dynaroute_mcp.pricing import NOTHING, Rates, current_rates, gpt41_saving, price
 from dynaroute_mcp.store.base import CallFilter, CallRow, Store, Totals
 from dynaroute_mcp.taxonomy import Level
 from dynaroute_mcp.types import Ambient, Caller, Cost, Saving, Usage
@@ -63,6 +63,19 @@ class Summary:
     by_category: Sequence[Totals]
     sandbox: bool
     """These are simulated calls: of a test key, or because no provider can be called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repriced:
+    """What today's catalog makes of the recorded calls of one model."""
+
+    model_id: str
+    calls: int
+    """Those whose cost differs."""
+    before_usd: Decimal
+    """Of these, as recorded; calls that had no price count nothing."""
+    after_usd: Decimal
+    unpriced_before: int
 
 
 class Reports:
@@ -158,6 +171,42 @@ class Reports:
             )
         return row
 
+    async def reprice(self, *, write: bool) -> tuple[Repriced, ...]:
+        """Price every recorded real call anew, by the row of today's catalog that was in force when it ended.
+
+        A cost that is not known any more stays as it was recorded. Budgets and plans keep counting what was
+        charged then, and so do the sums of days that retention has folded.
+
+        Args:
+            write: put the new costs in the place of the old ones, which the rows keep; else only tell.
+
+        Returns:
+            The models of which a call costs something else, the largest difference first.
+        """
+        await self._availability.ready()
+        costs: dict[str, Cost | None] = {}
+        found: dict[str, list[tuple[Cost | None, Cost]]] = {}
+        async for row in self._store.calls(CallFilter()):
+            change = self._repriced(row)
+            if change is not None:
+                costs[row.intent.request_id] = change[1]
+                found.setdefault(row.outcome.model_id if row.outcome else "", []).append(change)
+        if write:
+            await self._store.reprice(costs, self._clock())
+        told = [_summed(model_id, changes) for model_id, changes in found.items()]
+        return tuple(sorted(told, key=lambda each: (-abs(each.after_usd - each.before_usd), each.model_id)))
+
+    def _repriced(self, row: CallRow) -> tuple[Cost | None, Cost] | None:
+        """What a call cost and what it costs now, where that differs."""
+        outcome = row.outcome
+        if outcome is None or (outcome.cost is not None and outcome.cost.basis == NOTHING.basis):
+            return None
+        catalog = self._availability.catalog
+        now = price(catalog, outcome.model_id, outcome.finished_at, outcome.usage)
+        if now is None or (outcome.cost is not None and _nano(now) == _nano(outcome.cost)):
+            return None
+        return outcome.cost, now
+
     async def recent(self, which: CallFilter, limit: int) -> list[CallRow]:
         """Read the newest calls."""
         return [row async for row in self._store.calls(which, limit=limit)]
@@ -179,6 +228,22 @@ class Reports:
             levels=levels_served(catalog, model),
             available=self._availability.can_call(model),
         )
+
+
+def _summed(model_id: str, changes: Sequence[tuple[Cost | None, Cost]]) -> Repriced:
+    zero = Decimal(0)
+    return Repriced(
+        model_id=model_id,
+        calls=len(changes),
+        before_usd=sum((before.total_usd for before, _ in changes if before), zero),
+        after_usd=sum((after.total_usd for _, after in changes), zero),
+        unpriced_before=sum(before is None for before, _ in changes),
+    )
+
+
+def _nano(cost: Cost) -> int:
+    """As precise as it is recorded."""
+    return round(cost.total_usd * 10**9)
 
 
 def _order(row: Listing) -> tuple[bool, str, Decimal, str]:

@@ -176,9 +176,16 @@ def test_a_label_as_json_is_the_result_of_the_tool(shell: Shell) -> None:
 
 
 def test_explain_shows_the_candidates_the_losers_and_no_prompt(shell: Shell) -> None:
-    request_id = shell.json("route", "a secret prompt")["request_id"]
+    request_id = shell.json("route", "a secret prompt", "--level", "3")["request_id"]
     shown = shell("explain", request_id).stdout
     told = shell.json("explain", request_id)
+
+    assert "expected  $" in shown
+    assert "; better: " in shown
+    assert f"price     {told['price_basis']}" in shown
+    assert "it would be" in shown
+    assert "more that stood further off" in shown
+    assert told["decision"]["candidates"][0]["model"] == told["litellm_id"]
 
     assert "candidate" in shown
     assert "not chosen" in shown

@@ -1,13 +1,17 @@
 """`models`, `cost` and `usage`: what there is, what it costs, what was spent."""
 
+from decimal import Decimal
 from pathlib import Path
 
+import anyio
 import pytest
 from inline_snapshot import snapshot
 from tests.faces.shell import Shell
-from tests.scripted import FLASH, LUNA, SOL, Script
+from tests.scripted import FLASH, LUNA, SOL, START, Script, failure
 
-from dynaroute_mcp.types import Usage
+from dynaroute_mcp.errors import ProviderUnavailable
+from dynaroute_mcp.store.sqlite import open_store
+from dynaroute_mcp.types import Cost, Usage
 
 USED = Usage(uncached_input_tokens=1000, output_tokens=500)
 
@@ -136,3 +140,54 @@ def test_one_owner_does_not_see_another_unless_asked_to(shell: Shell) -> None:
     assert shell.json("usage")["total_requests"] == 0
     assert shell.json("usage", "--owner", "alice")["total_requests"] == 1
     assert shell.json("usage", "--everyone")["total_requests"] == 1
+
+
+def record_as(shell: Shell, request_id: str, cost: Cost | None) -> None:
+    """Put something else into the books than what the call cost."""
+
+    async def write() -> None:
+        async with open_store(shell.folder / "dynaroute.db") as store:
+            assert await store.reprice({request_id: cost}, START) == 1
+
+    anyio.run(write)
+
+
+def test_calls_are_priced_anew_and_keep_what_they_had_cost(shell: Shell) -> None:
+    first, second = (shell.json("route", "Hello", "--model", FLASH)["request_id"] for _ in range(2))
+    record_as(shell, first, Cost(input_usd=Decimal("0.5"), output_usd=Decimal(0), basis="wrong"))
+    record_as(shell, second, None)
+    before = shell.json("usage")["total_cost"]
+    planned, kept = shell("usage", "reprice", "--dry-run").stdout, shell.json("usage")["total_cost"]
+    written = shell.json("usage", "reprice")
+    explained = shell("explain", first).stdout
+
+    assert (before, kept) == (0.5, 0.5)
+    assert planned.splitlines() == [
+        "model                    calls  recorded  by today's catalog  unpriced",
+        "gemini/gemini-2.5-flash      2     $0.50             $0.0031         1",
+        "2 calls would cost something else",
+    ]
+    assert written == {
+        "written": True,
+        "models": [
+            {
+                "litellm_id": FLASH,
+                "calls": 2,
+                "recorded_cost": 0.5,
+                "total_cost": 0.0031,
+                "unpriced_before": 1,
+            }
+        ],
+    }
+    assert shell.json("usage")["total_cost"] == pytest.approx(0.0031)
+    assert "$0.50 by wrong, until 2026-11-22 00:00:00Z" in explained
+    assert "without a price, until" in shell("explain", second).stdout
+    assert [row["price_basis"] for row in shell.json("explain", first)["repriced"]][-1] == "wrong"
+    assert shell("usage", "reprice").stdout == "nothing differs\n"
+
+
+def test_what_nobody_answered_or_has_no_price_any_more_is_left_alone(shell: Shell) -> None:
+    assert shell.script is not None
+    shell.script.always = failure(ProviderUnavailable)
+    assert shell("route", "Hello").exit_code == 8
+    assert shell.json("usage", "reprice") == {"written": True, "models": []}

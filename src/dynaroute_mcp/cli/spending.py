@@ -12,10 +12,10 @@ import click
 from dynaroute_mcp.cli.render import facts, losers, note, table
 from dynaroute_mcp.cli.session import emit, json_option, surroundings, with_core
 from dynaroute_mcp.cli.text import pct, usd, when
-from dynaroute_mcp.reports import Period, Summary
+from dynaroute_mcp.reports import Period, Repriced, Summary
 from dynaroute_mcp.results import UsageSummary, iso
 from dynaroute_mcp.runtime import Core
-from dynaroute_mcp.store.base import CallFilter, CallRow, Totals
+from dynaroute_mcp.store.base import CallFilter, CallRow, Repricing, Totals
 from dynaroute_mcp.types import Caller, Outcome
 
 
@@ -31,7 +31,7 @@ class UsageOptions(TypedDict):
     as_json: bool
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--period", type=click.Choice(get_args(Period)), default="month", show_default=True)
 @click.option("--by", type=click.Choice(["model", "category", "day"]), default="model", show_default=True)
 @click.option("--owner", help="Another owner's usage.")
@@ -41,11 +41,14 @@ class UsageOptions(TypedDict):
     "--recent", type=click.IntRange(0, 1000), default=5, show_default=True, help="Newest calls to list."
 )
 @json_option
-def usage(**options: Unpack[UsageOptions]) -> None:
+@click.pass_context
+def usage(ctx: click.Context, **options: Unpack[UsageOptions]) -> None:
     """Sum up what was used, spent and saved.
 
     Savings are against GPT-4.1 on the same tokens, and negative where a model was dearer.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     period = cast("Period", options["period"])  # click.Choice has checked it
     first = _first_day(period, surroundings().ambient.clock().date()).isoformat()
 
@@ -83,6 +86,51 @@ def usage(**options: Unpack[UsageOptions]) -> None:
     with_core(work)
 
 
+@usage.command()
+@click.option("--dry-run", is_flag=True, help="Show what would change, and write nothing.")
+@json_option
+def reprice(*, dry_run: bool, as_json: bool) -> None:
+    """Price recorded calls anew, by today's catalog and the day of each call.
+
+    For prices that were wrong when they were recorded. Each changed call keeps what it had cost; limits and budgets
+    keep counting what was charged then. A cost that is not known any more stays.
+    """
+
+    async def work(core: Core) -> tuple[Repriced, ...]:
+        return await core.reports.reprice(write=not dry_run)
+
+    found = with_core(work)
+    if as_json:
+        emit({"written": not dry_run, "models": [_difference(row) for row in found]})
+        return
+    if found:
+        table(
+            [
+                ("model", ""),
+                ("calls", ">"),
+                ("recorded", ">"),
+                ("by today's catalog", ">"),
+                ("unpriced", ">"),
+            ],
+            [
+                (
+                    row.model_id,
+                    f"{row.calls:,}",
+                    usd(row.before_usd),
+                    usd(row.after_usd),
+                    str(row.unpriced_before),
+                )
+                for row in found
+            ],
+        )
+    calls = sum(row.calls for row in found)
+    note(
+        f"{calls:,} calls {'would cost' if dry_run else 'now cost'} something else"
+        if calls
+        else "nothing differs"
+    )
+
+
 @click.command()
 @click.argument("request_id")
 @json_option
@@ -96,7 +144,9 @@ def explain(request_id: str, *, as_json: bool) -> None:
         call = await core.reports.call(request_id)
         decision: Mapping[str, object] = json.loads(call.intent.decision)
         if as_json:
-            emit({**_brief(call), "decision": decision, "attempts": _attempts(call.outcome)})
+            emit(
+                {**_brief(call), **_pricing(call), "decision": decision, "attempts": _attempts(call.outcome)}
+            )
         else:
             _show_call(call, decision)
 
@@ -177,19 +227,67 @@ def _show_call(call: CallRow, decision: Mapping[str, object]) -> None:
             "strategy": intent.strategy,
             "reason": str(decision.get("reason")),
             "signals": "; ".join(_strings(decision.get("signals"))) or None,
+            "expected": _expected(decision),
             "reserved": usd(intent.reserved_usd),
             "cost": usd(outcome.cost.total_usd) if outcome and outcome.cost else None,
+            "price": outcome.cost.basis if outcome and outcome.cost else None,
+            "before": "; ".join(_earlier(row) for row in call.repriced) or None,
             "GPT-4.1": usd(outcome.gpt41_usd) if outcome else None,
             "tried": "; ".join(f"{a.model_id}: {a.message or a.outcome}" for a in outcome.attempts) or None
             if outcome
             else None,
         }
     )
-    for remark in _strings(decision.get("notes")):
+    for remark in (*_strings(decision.get("notes")), *_strings(decision.get("turning_points"))):
         note(remark)
     _show_candidates(_rows(decision.get("candidates")))
     rejected = [(str(row["model"]), str(row["reason"])) for row in _rows(decision.get("losers"))]
     losers(rejected, shown=len(rejected))
+    if more := decision.get("more_losers"):
+        note(f"and {more} more that stood further off")
+
+
+def _expected(decision: Mapping[str, object]) -> str | None:
+    """The range in which the cost was expected, and the models next to it."""
+    winner = next(iter(_rows(decision.get("candidates"))), None)
+    if winner is None or "min_usd" not in decision:
+        return None
+    told = f"{_dollars(winner['expected_usd'])}, from {_dollars(decision['min_usd'])} to {_dollars(winner['max_usd'])}"
+    for word in ("cheaper", "better"):
+        other = decision.get(word)
+        if isinstance(other, dict):
+            told += f"; {word}: {other['model']}, {_dollars(other['expected_usd'])}"
+    return told
+
+
+def _earlier(row: Repricing) -> str:
+    cost = f"{usd(row.cost.total_usd)} by {row.cost.basis}" if row.cost else "without a price"
+    return f"{cost}, until {when(row.at)}"
+
+
+def _pricing(call: CallRow) -> dict[str, object]:
+    cost = call.outcome.cost if call.outcome else None
+    return {
+        "price_basis": cost.basis if cost else None,
+        "repriced": [
+            {
+                "at": iso(row.at),
+                "total_cost": float(row.cost.total_usd) if row.cost else None,
+                "price_basis": row.cost.basis if row.cost else None,
+            }
+            for row in call.repriced
+        ],
+    }
+
+
+def _difference(row: Repriced) -> dict[str, object]:
+    return {
+        "litellm_id": row.model_id,
+        "calls": row.calls,
+        "recorded_cost": float(row.before_usd),
+        "total_cost": float(row.after_usd),
+        "unpriced_before": row.unpriced_before,
+    }
 
 
 def _show_candidates(rows: Sequence[Mapping[str, object]]) -> None:
