@@ -12,7 +12,14 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from dynaroute_mcp.errors import DynarouteError, InvalidRequest, LimitExceeded, ProviderError, UnknownName
+from dynaroute_mcp.errors import (
+    DynarouteError,
+    InvalidRequest,
+    LimitExceeded,
+    ProviderError,
+    ProviderRefusedRequest,
+    UnknownName,
+)
 from dynaroute_mcp.gateway import shapes
 from dynaroute_mcp.gateway.encode import as_json, attempt
 
@@ -101,6 +108,8 @@ def refusal_of(error: DynarouteError | HTTPException | Refusal) -> Refusal:
     status = STATUS[error.code]
     if isinstance(error, UnknownName) and error.param != "model":
         status = 400  # a wrong word in a field, not an address that does not exist
+    if isinstance(error, ProviderRefusedRequest) and error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     param = error.param if isinstance(error, InvalidRequest) else None
     kind, headers = type_of(status), dict[str, str]()
     if isinstance(error, LimitExceeded):
