@@ -38,6 +38,8 @@ class Features:
     """Positions in `CUES` of the cues that were found; also their slots."""
     words: dict[int, str]
     """The word behind a slot of single words, for showing."""
+    tokens: list[str]
+    """Words, numbers and signs in order, lower-cased; of a long text those of its head, middle and tail."""
 
 
 def features(text: str) -> Features:
@@ -64,6 +66,7 @@ def features(text: str) -> Features:
         ),
         cues,
         dict(zip(singles, near, strict=True)),
+        tokens,
     )
 
 

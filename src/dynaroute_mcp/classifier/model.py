@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import Final
 
 from dynaroute_mcp.classifier.cues import CUES
+from dynaroute_mcp.classifier.difficulty import difficulty
 from dynaroute_mcp.classifier.features import Features, features
 from dynaroute_mcp.classifier.weights import Weights, parse
 from dynaroute_mcp.taxonomy import Category, Level
@@ -48,11 +49,14 @@ class LocalClassifier:
             ],
             head.level_temperature,
         )
-        ranked = sorted(range(len(_CATEGORIES)), key=lambda lane: -categories[lane])
+        order = sorted(range(len(_CATEGORIES)), key=lambda lane: -categories[lane])
+        ranked = {_CATEGORIES[lane]: categories[lane] for lane in order}
+        graded = dict(zip(_LEVELS, levels, strict=True))
         return Classification(
-            categories={_CATEGORIES[lane]: categories[lane] for lane in ranked},
-            levels=dict(zip(_LEVELS, levels, strict=True)),
-            signals=self._signals(seen, ranked[0]),
+            categories=ranked,
+            levels=graded,
+            signals=self._signals(seen, order[0]),
+            difficulty=difficulty(text, seen, ranked, graded),
         )
 
     def _outputs(self, seen: Features) -> list[float]:

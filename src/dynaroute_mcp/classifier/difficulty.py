@@ -1,0 +1,191 @@
+"""How likely a small model's answer falls short where a frontier model's would not. Pure and total.
+
+It reads what the classifier has found already: tokens, cues and probabilities. The weights are fitted by
+`python -m training.difficulty`; docs/difficulty.md says which of them rest on data and which on judgement.
+"""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Final
+
+from dynaroute_mcp.classifier.cues import CUES
+from dynaroute_mcp.classifier.features import Features
+from dynaroute_mcp.taxonomy import Category, Level
+
+EVIDENCE: Final = (
+    "length",
+    "length of reasoning",
+    "quantities",
+    "relations",
+    "calculation",
+    "numeric answers",
+    "formulas",
+    "premises",
+    "conditions",
+    "parts",
+    "statements",
+    "code",
+    "state",
+    "proof",
+    "reasoning",
+    "science",
+    "coding",
+    "profession",
+    "light",
+    "explanation",
+    "level",
+    "script",
+)
+"""What is looked at, in the order of the weights; `evidence` says what each is."""
+
+_REASONING: Final = frozenset({Category.MATHEMATICS, Category.LOGIC, Category.ALGORITHM})
+_SCIENCE: Final = frozenset({Category.PHYSICS, Category.CHEMISTRY, Category.ENGINEERING})
+_CODING: Final = frozenset(
+    {
+        Category.CODE_GENERATION,
+        Category.CODE_EXPLANATION,
+        Category.DEBUGGING_ASSISTANCE,
+        Category.SYNTAX_CHECK,
+        Category.DATA_ANALYSIS,
+        Category.SYSTEM_DESIGN,
+    }
+)
+_PROFESSION: Final = frozenset(
+    {Category.LAW, Category.ECONOMICS, Category.HEALTH, Category.BIOLOGY, Category.COMPUTER_SCIENCE}
+)
+_LIGHT: Final = frozenset(
+    {
+        Category.CREATIVE_WRITING,
+        Category.MISCELLANEOUS,
+        Category.ASTROLOGY,
+        Category.LANGUAGE_TRANSLATION,
+        Category.SUMMARIZATION,
+    }
+)
+
+
+def _words(joined: str) -> frozenset[str]:
+    return frozenset(joined.split())
+
+
+_RELATIONS: Final = _words(
+    "each every per twice half double triple times remaining left rest total altogether more less fewer than "
+    "after before then ratio average percent fraction until difference sum product third quarter already both "
+    "another same many much faster slower older younger taller"
+)
+_NUMBERS: Final = _words(
+    "two three four five six seven eight nine ten eleven twelve dozen twenty thirty forty fifty hundred "
+    "thousand million half twice"
+)
+_PREMISES: Final = _words(
+    "if suppose assume assuming let given imagine when whenever because since unless such implies therefore "
+    "hence whether either"
+)
+_CONDITIONS: Final = _words(
+    "must should only except not without least most exactly always never cannot neither nor ensure format "
+    "json csv table return output limit avoid"
+)
+_PARTS: Final = _words("also finally additionally then first second next lastly both separately")
+_STATE: Final = _words("for while if elif else return append range len def function var let int")
+_STATEMENTS: Final = _words("statement statements true false except incorrect")
+_CODE: Final = CUES.index("contains code")
+_CALCULATION: Final = CUES.index("asks for a calculation")
+_PROOF: Final = CUES.index("asks for a proof or a derivation")
+_EXPLANATION: Final = CUES.index("asks for an explanation")
+
+_READ_CHARS: Final = 2400
+_FEW: Final = 3
+_OPTIONS: Final = re.compile(r"\s\(?A[.):] ?[^\n]{1,300}\s\(?B[.):]")
+_QUANTITY: Final = re.compile(r"\d+(?:[.,]\d+)*")
+_OPERATOR: Final = re.compile(r"[=^<>\\+*/\u00d7\u00f7\u2211\u222b\u221a\u2264\u2265]")
+_BULLET: Final = re.compile(r"(?m)^ {0,4}(?:[-*\u2022]|\d{1,2}[.)])\s")
+_ROMAN: Final = re.compile(r"(?<!\w)I{1,3}[.):,]\s")
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A fitted signal."""
+
+    weights: tuple[float, ...]
+    """For each of `EVIDENCE`, how far it moves a prompt, in logits."""
+    bias: float
+    ceiling: float
+    """What the signal tends to where a small model never succeeds: even the stronger one does not always."""
+
+
+def difficulty(
+    text: str, seen: Features, categories: Mapping[Category, float], levels: Mapping[Level, float]
+) -> float:
+    """Chance in [0, 1] that a small model falls short where a frontier model would not."""
+    scale = load_scale()
+    found = evidence(text, seen, categories, levels)
+    return scale.ceiling / (1 + math.exp(-scale.bias - sum(map(float.__mul__, scale.weights, found))))
+
+
+def evidence(
+    text: str, seen: Features, categories: Mapping[Category, float], levels: Mapping[Level, float]
+) -> tuple[float, ...]:
+    """What speaks for or against a prompt's being hard, each in [0, 1], in the order of `EVIDENCE`."""
+    read = text[:_READ_CHARS]
+    options = _OPTIONS.search(read)
+    asked = read[: options.start()] if options else read
+    answers = read[options.start() :] if options else ""
+    size = len(asked) if options else len(text)
+    cues, tokens = seen.cues, seen.tokens
+    split = round(len(tokens) * len(asked) / len(read)) if options else len(tokens)
+    said, offered = Counter(tokens[:split]), [token for token in tokens[split:] if token.isalpha()]
+    reasoning, science, coding, profession, light = (
+        1 - max(0.0, 1 - sum(categories.get(each, 0.0) for each in group)) ** 2
+        for group in (_REASONING, _SCIENCE, _CODING, _PROFESSION, _LIGHT)
+    )
+    length = _many(size / 40, 100)
+    quantities = _many(len(_QUANTITY.findall(asked)) + _count(said, _NUMBERS), 12)
+    code = float(_CODE in cues)
+    numeric = len(_QUANTITY.findall(answers)) > _FEW
+    combined = not numeric and len(offered) > 2 * _FEW and len(set(offered)) <= len(offered) / 2
+    return (
+        length,
+        length * min(1.0, reasoning + science + coding + profession),
+        quantities,
+        _many(_count(said, _RELATIONS) + asked.count("%"), 10),
+        float(_CALCULATION in cues),
+        float(numeric),
+        _many(len(_OPERATOR.findall(asked)), 30),
+        _many(_count(said, _PREMISES), 6),
+        _many(_count(said, _CONDITIONS), 8),
+        _many(_count(said, _PARTS) + len(_BULLET.findall(asked)) + max(0, asked.count("?") - 1), 8),
+        (1 - code) * max(float(combined), _many(_count(said, _STATEMENTS) + len(_ROMAN.findall(read)), 4)),
+        code,
+        code * _many(_count(said, _STATE), 12),
+        float(_PROOF in cues),
+        reasoning,
+        science,
+        coding,
+        profession,
+        light,
+        float(_EXPLANATION in cues) * (1 - quantities),
+        (sum(level * share for level, share in levels.items()) - 1) / 4,
+        0.0 if read.isascii() else sum(not each.isascii() for each in tokens) / max(1, len(tokens)),
+    )
+
+
+def _many(count: float, full: float) -> float:
+    """A count on a scale that flattens: 0 for none, 1 from `full` on."""
+    return min(1.0, math.log1p(count) / math.log1p(full))
+
+
+def _count(tokens: Mapping[str, int], words: frozenset[str]) -> int:
+    return sum(tokens[word] for word in words & tokens.keys())
+
+
+@lru_cache(maxsize=1)
+def load_scale() -> Scale:
+    """The weights of this package, read once."""
+    raw = json.loads((files(__package__) / "difficulty.json").read_text("utf-8"))
+    return Scale(tuple(raw["weights"][name] for name in EVIDENCE), raw["bias"], raw["ceiling"])
