@@ -13,6 +13,7 @@ import yaml
 from llmock.scenarios import Reply, behavior_from_dict
 from llmock.testing import LLMockServer
 from tests.e2e.matrix_case import PLACES, Case, Place
+from tests.e2e.rawmore import MORE
 from tests.providers.rawserver import DIALECTS, TEXT, DialectName, Fault, RawServer, raw_server
 
 from dynaroute_mcp.runtime import Core, open_core
@@ -162,7 +163,7 @@ async def open_stage(folder: Path) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as opened:
         llmock = opened.enter_context(LLMockServer())
         fallback = opened.enter_context(LLMockServer())
-        raw = await opened.enter_async_context(raw_server())
+        raw = await opened.enter_async_context(raw_server(MORE))
         port = opened.enter_context(closed_port())
         stage = Stage(llmock=llmock, fallback=fallback, raw=raw, cores={})
         for place in PLACES:
