@@ -39,7 +39,7 @@ async def test_openai_and_those_who_speak_its_dialect_list_everything_at_once() 
         lambda _: {"data": [{"id": "gpt-6-sol"}, {"id": "whisper"}, 7]}, endpoint()
     )
 
-    assert names == {"gpt-6-sol", "whisper"}
+    assert names == frozenset({"gpt-6-sol", "whisper"})
     assert (str(asked.url), asked.headers["authorization"]) == (
         "https://api.example.com/v1/models",
         "Bearer sk-1",
@@ -49,7 +49,7 @@ async def test_openai_and_those_who_speak_its_dialect_list_everything_at_once() 
 async def test_a_bare_list_is_a_list_too() -> None:
     names, _ = await listed(lambda _: [{"id": "llama"}], endpoint())
 
-    assert names == {"llama"}
+    assert names == frozenset({"llama"})
 
 
 async def test_anthropic_is_asked_page_by_page() -> None:
@@ -60,7 +60,7 @@ async def test_anthropic_is_asked_page_by_page() -> None:
 
     names, asked = await listed(answer, endpoint("anthropic"))
 
-    assert names == {"claude-a", "claude-b"}
+    assert names == frozenset({"claude-a", "claude-b"})
     assert [dict(one.url.params) for one in asked] == [
         {"limit": "1000"},
         {"limit": "1000", "after_id": "claude-a"},
@@ -75,7 +75,7 @@ async def test_gemini_names_models_by_its_own_path_and_goes_on_with_a_token() ->
 
     names, asked = await listed(answer, endpoint("gemini"))
 
-    assert names == {"models/gemini-1", "models/gemini-2"}
+    assert names == frozenset({"models/gemini-1", "models/gemini-2"})
     assert all("sk-1" not in str(one.url) for one in asked)
 
 

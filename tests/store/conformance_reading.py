@@ -265,7 +265,7 @@ async def test_a_call_that_is_priced_anew_keeps_what_it_cost_before(open_store: 
         (NOW, first),
         (NOW, second),
     ]
-    assert (total.unpriced, total.cost_usd) == (1, 0)
+    assert (total.unpriced, total.cost_usd) == (1, Decimal(0))
 
 
 async def test_what_is_not_there_or_not_over_is_not_priced_anew(open_store: OpenStore) -> None:

@@ -64,7 +64,8 @@ def quality(catalog: Catalog, model: Model, weights: Weights) -> float:
     """Fitness of a model in [0, 1]; one that nobody rated is trusted with nothing, a local one with level 1."""
     ratings = _ratings(catalog).get(model.id)
     if ratings is not None:
-        return sum(map(mul, ratings, weights))
+        fitness: float = sum(map(mul, ratings, weights))
+        return fitness
     return catalog.ladder.unrated_local if model.free else 0.0
 
 

@@ -66,8 +66,9 @@ def _read(page: object) -> tuple[frozenset[str] | None, Mapping[str, str]]:
         return None, {}
     named = [row.get("id") or row.get("name") for row in rows if isinstance(row, Mapping)]
     names = frozenset(name for name in named if isinstance(name, str))
-    if document.get("has_more") is True and isinstance(document.get("last_id"), str):
-        return names, {"after_id": document["last_id"]}
-    if isinstance(token := document.get("nextPageToken"), str) and token:
+    last, token = document.get("last_id"), document.get("nextPageToken")
+    if document.get("has_more") is True and isinstance(last, str):
+        return names, {"after_id": last}
+    if isinstance(token, str) and token:
         return names, {"pageToken": token}
     return names, {}
