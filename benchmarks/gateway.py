@@ -36,8 +36,7 @@ STREAM = json.dumps(
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 CHUNKS = 50
 
-UPSTREAM = (
-    """
+UPSTREAM = """
 import json, sys, uvicorn
 USAGE = {"prompt_tokens": 8, "completion_tokens": 2, "total_tokens": 10}
 WHOLE = json.dumps({"id": "c", "object": "chat.completion", "created": 1, "model": "gpt-4.1", "usage": USAGE, "choices":
@@ -45,7 +44,7 @@ WHOLE = json.dumps({"id": "c", "object": "chat.completion", "created": 1, "model
 def chunk(delta, finish=None, **more):
     return b"data: " + json.dumps({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4.1",
         "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], **more}).encode() + b"\\n\\n"
-PIECES = [chunk({"content": "word "}) for _ in range(%d)] + [chunk({}, "stop", usage=USAGE), b"data: [DONE]\\n\\n"]
+PIECES = [chunk({"content": "word "}) for _ in range(CHUNKS)] + [chunk({}, "stop", usage=USAGE), b"data: [DONE]\\n\\n"]
 async def app(scope, receive, send):
     if scope["type"] != "http":
         return
@@ -62,9 +61,7 @@ async def app(scope, receive, send):
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 uvicorn.run(app, port=int(sys.argv[1]), access_log=False, log_level="error", lifespan="off")
-"""
-    % CHUNKS
-)
+""".replace("CHUNKS", str(CHUNKS))
 
 GATEWAY = """
 import sys

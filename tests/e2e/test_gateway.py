@@ -238,6 +238,20 @@ def test_a_signal_to_stop_lets_running_requests_end(behind: Upstream, tmp_path: 
     assert code in {0, -signal.SIGTERM, 128 + signal.SIGTERM}
 
 
+def test_an_idle_mcp_stream_does_not_hold_up_the_end(behind: Upstream, tmp_path: Path) -> None:
+    with gateway(tmp_path, behind.url) as own:
+        headers = {"Authorization": f"Bearer {own.key()}", "Accept": "text/event-stream"}
+        with httpx2.stream("GET", f"{own.url}/sse", headers=headers) as stream:
+            first = next(stream.iter_lines())
+            own.signal(signal.SIGTERM)
+            began = time.monotonic()
+            own.process.wait(20)
+            took_s = time.monotonic() - began
+
+    assert first == "event: endpoint"
+    assert took_s < 10
+
+
 @pytest.mark.skipif(os.name != "posix", reason="SIGHUP is of POSIX")
 def test_a_hangup_reads_the_configuration_anew_and_a_wrong_one_is_left(
     behind: Upstream, tmp_path: Path
