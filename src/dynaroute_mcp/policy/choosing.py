@@ -7,12 +7,14 @@ from typing import Final
 
 from dynaroute_mcp.catalog import Model
 from dynaroute_mcp.policy.demand import (
+    Ratings,
     Weights,
     demanded_level,
     demanded_quality,
     expectation,
     expected_output_tokens,
-    quality,
+    fitness,
+    ratings,
     skill_weights,
 )
 from dynaroute_mcp.policy.estimate import Terms, appraise, call_usd, terms
@@ -41,6 +43,7 @@ class _Sieve:
 
     asked: Needs
     excluded: Exclusions
+    ratings: Ratings
     weights: Weights
     expected: Expectation
     money: Terms
@@ -104,6 +107,7 @@ def _sift(
         asked=needs(situation.request),
         excluded=excluded,
         weights=skill_weights(situation.catalog, situation.classification.categories),
+        ratings=ratings(situation.catalog),
         expected=expectation(situation),
         money=money,
     )
@@ -131,8 +135,8 @@ def _examine(situation: Situation, sieve: _Sieve, model: Model) -> Candidate | O
     objection = object_to(situation, sieve.asked, sieve.excluded, model, output_tokens)
     if objection is not None:
         return objection
-    fitness = round(quality(situation.catalog, model, sieve.weights), _DIGITS)
-    return appraise(situation, sieve.money, model, fitness, output_tokens)
+    quality = round(fitness(situation.catalog, sieve.ratings, model, sieve.weights), _DIGITS)
+    return appraise(situation, sieve.money, model, quality, output_tokens)
 
 
 def _lead(situation: Situation, money: Terms, ranking: Ranking) -> Lead:

@@ -14,6 +14,9 @@ from dynaroute_mcp.taxonomy import Category, Level, Strategy
 Weights = tuple[float, ...]
 """One number for each skill, in the order of `Skill`."""
 
+Ratings = Mapping[str, Weights]
+"""By model id."""
+
 _SKILLS: Final[tuple[Skill, ...]] = get_args(Skill)
 _CATALOGS: Final = 8
 """Catalogs whose ratings are remembered: with and without local models, before and after a reload."""
@@ -62,15 +65,20 @@ def skill_weights(catalog: Catalog, categories: Mapping[Category, float]) -> Wei
 
 def quality(catalog: Catalog, model: Model, weights: Weights) -> float:
     """Fitness of a model in [0, 1]; one that nobody rated is trusted with nothing, a local one with level 1."""
-    ratings = _ratings(catalog).get(model.id)
-    if ratings is not None:
-        fitness: float = sum(map(mul, ratings, weights))
-        return fitness
+    return fitness(catalog, ratings(catalog), model, weights)
+
+
+def fitness(catalog: Catalog, rated: Ratings, model: Model, weights: Weights) -> float:
+    """The same, with the ratings looked up once for many models."""
+    own = rated.get(model.id)
+    if own is not None:
+        whole: float = sum(map(mul, own, weights))
+        return whole
     return catalog.ladder.unrated_local if model.free else 0.0
 
 
 @lru_cache(maxsize=_CATALOGS)
-def _ratings(catalog: Catalog) -> Mapping[str, tuple[float, ...]]:
+def ratings(catalog: Catalog) -> Ratings:
     """Each rated model's ratings in the order of the skills; one that no board rates is taken at the overall one."""
     return {
         row.id: tuple(row.quality.get(skill, overall).value for skill in _SKILLS)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from heapq import nsmallest
 
 from dynaroute_mcp.catalog import Catalog, Model
 from dynaroute_mcp.policy.estimate import call_usd
@@ -80,12 +81,14 @@ def chain_from(winner: Candidate, ranking: Ranking, fallbacks: int) -> tuple[Can
     seen = Counter([winner.provider])
     rest = []
     for group in (ranking.good, ranking.weak):
+        if len(rest) >= fallbacks:
+            break
         numbered = []
         for candidate in group:
             if candidate is not winner:
                 numbered.append((seen[candidate.provider], candidate))
                 seen[candidate.provider] += 1
-        rest += [candidate for _, candidate in sorted(numbered, key=lambda pair: pair[0])]
+        rest += [candidate for _, candidate in nsmallest(fallbacks, numbered, key=lambda pair: pair[0])]
     return (winner, *rest[:fallbacks])
 
 

@@ -4,6 +4,8 @@ from decimal import Decimal
 from typing import Final
 
 _FINE: Final = Decimal("0.0001")
+_EASY, _HARD = 0.15, 0.3
+"""Difficulty of the median and of the hardest sixth of public chat prompts (see ladder.yaml)."""
 
 
 def dollars(usd: Decimal) -> str:
