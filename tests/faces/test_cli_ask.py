@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.faces.shell import Shell
-from tests.scripted import FLASH, LUNA, Script, failure
+from tests.scripted import FLASH, LUNA, SOL, Script, failure
 
 from dynaroute_mcp.errors import ProviderKeyRejected, ProviderUnavailable, StreamBroken
 from dynaroute_mcp.types import Finished, TextDelta, Usage
@@ -209,3 +209,37 @@ def test_without_any_key_the_sandbox_answers_and_names_the_variables(tmp_path: P
     assert result.stdout.startswith("[simulated answer]")
     assert "(simulated)" in result.stdout
     assert "OPENAI_API_KEY" in result.stdout
+
+
+def test_preferences_of_the_configuration_hold_and_an_exclusion_always_wins(shell: Shell) -> None:
+    config = shell.folder / "config.yaml"
+    rules = "discover_local: false\nrules: [{category: Code Generation, model: gpt-6-sol}]\n"
+
+    def chosen(text: str, *options: str) -> str:
+        config.write_text(text, encoding="utf-8")
+        return str(shell.json("route", "Hello", "--dry-run", *options)["litellm_id"])
+
+    free = chosen("discover_local: false\n")
+    assert free != SOL == chosen(rules)
+    assert chosen(rules + "exclude: [gpt-6-sol]\n") == free
+    assert chosen(rules, "--category", "History") == free
+    assert (
+        chosen(f"discover_local: false\nexclude: [{free.partition('/')[0]}]\n").partition("/")[0]
+        != (free.partition("/")[0])
+    )
+    config.write_text(rules + "exclude: [openai]\n", encoding="utf-8")
+    assert "excluded" in shell("route", "Hello", "--model", "gpt-6-sol").stderr
+
+
+def test_a_key_may_have_a_strategy_of_its_own(shell: Shell) -> None:
+    strategies = []
+    for strategy in ("cheapest", "best"):
+        made = shell("keys", "create", "alice", "--strategy", strategy).stdout.splitlines()[0]
+        shell.environ["DYNAROUTE_API_KEY"] = made
+        strategies.append(shell.json("route", "Hello", "--dry-run")["routing"]["strategy"])
+
+    assert strategies == ["cheapest", "best"]
+    assert (
+        shell.json("route", "Hello", "--dry-run", "--strategy", "balanced")["routing"]["strategy"]
+        == "balanced"
+    )
