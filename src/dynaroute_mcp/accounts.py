@@ -116,9 +116,8 @@ class Accounts:
             by: who asks; `None` is the owner of the database.
 
         Raises:
-            PermissionDenied: a key with limits of its own asks, which would have none in the new one.
-            InvalidRequest: the owner is empty, too long or holds control characters, `expires_at` is past, or a
-                limit is not above 0.
+            PermissionDenied: a key with limits of its own asks.
+            InvalidRequest: the owner's name is not one, `expires_at` is past, or a limit is not above 0.
             UnknownName: there is no such plan.
         """
         owner = check_owner(owner)
