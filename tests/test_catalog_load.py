@@ -94,6 +94,7 @@ def overlay(tmp_path: Path) -> Overlay:
         ("skills.yaml", "  Facts: {text: 1}\n", "", r"categories\.Facts: weights must"),
         ("ladder.yaml", "    Facts: 0.4\n", "", "output_factor: no entry for Facts"),
         ("ladder.yaml", "1: 0.262, 2: 0.387", "1: 0.6, 2: 0.387", "must rise with the level"),
+        ("ladder.yaml", "hardest_difficulty: 0.44", "hardest_difficulty: 0.1", "must lie below hardest"),
         ("providers.yaml", "aliases: [claude]", "aliases: [openai]", "already belongs to"),
         (
             "plans.yaml",

@@ -111,13 +111,14 @@ def test_the_demanded_level_is_the_quantile_of_the_distribution() -> None:
 
 
 def test_difficulty_moves_the_demand_by_at_most_half_a_step_and_only_where_it_is_calibrated() -> None:
-    ladder = SHIPPED.ladder.model_copy(update={"neutral_difficulty": {Level.L2: 0.4, Level.L5: 0.5}})
+    ladder = SHIPPED.ladder.model_copy(update={"neutral_difficulty": {Level.L2: 0.4, Level.L5: 0.5}, "hardest_difficulty": 0.8})
     plain = demanded_quality(ladder, Level.L2, Strategy.BALANCED, None)
-    hardest = demanded_quality(ladder, Level.L2, Strategy.BALANCED, 1.0)
+    hardest = demanded_quality(ladder, Level.L2, Strategy.BALANCED, 0.8)
     easiest = demanded_quality(ladder, Level.L2, Strategy.BALANCED, 0.0)
 
     assert plain == demanded_quality(ladder, Level.L2, Strategy.BALANCED, 0.4) == ladder.demand[Level.L2]
     assert hardest == pytest.approx((ladder.demand[Level.L2] + ladder.demand[Level.L3]) / 2)
+    assert demanded_quality(ladder, Level.L2, Strategy.BALANCED, 1.0) == hardest
     assert easiest == pytest.approx((ladder.demand[Level.L1] + ladder.demand[Level.L2]) / 2)
     assert demanded_quality(ladder, Level.L3, Strategy.BALANCED, 1.0) == ladder.demand[Level.L3]
     assert demanded_quality(ladder, Level.L5, Strategy.BALANCED, 1.0) == ladder.demand[Level.L5]

@@ -206,3 +206,5 @@ def _check_ladder(catalog: Catalog) -> None:
     demands = [ladder.below_first, *(ladder.demand[level] for level in Level)]
     if demands != sorted(demands):
         raise ConfigurationInvalid("ladder.yaml: demand: must rise with the level")
+    if max(ladder.neutral_difficulty.values(), default=0.0) >= ladder.hardest_difficulty:
+        raise ConfigurationInvalid("ladder.yaml: neutral_difficulty: must lie below hardest_difficulty")

@@ -238,6 +238,8 @@ class Ladder(Row):
     """The level demanded is this quantile of the level distribution."""
     neutral_difficulty: Mapping[Level, Share] = {}
     """Difficulty that is usual at a level and shifts nothing; a level without one ignores difficulty."""
+    hardest_difficulty: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Difficulty from which a prompt asks for the whole half step more; above every usual one."""
     output_tokens: Mapping[Level, Tokens]
     """Prior of the visible answer's length."""
     output_factor: Mapping[Category, Annotated[float, Field(gt=0, le=10)]]

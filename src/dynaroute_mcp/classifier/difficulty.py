@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -105,7 +105,6 @@ _OPTIONS: Final = re.compile(r"\s\(?A[.):] ?[^\n]{1,300}\s\(?B[.):]")
 _QUANTITY: Final = re.compile(r"\d+(?:[.,]\d+)*")
 _OPERATOR: Final = re.compile(r"[=^<>\\+*/\u00d7\u00f7\u2211\u222b\u221a\u2264\u2265]")
 _BULLET: Final = re.compile(r"(?m)^ {0,4}(?:[-*\u2022]|\d{1,2}[.)])\s")
-_ROMAN: Final = re.compile(r"(?<!\w)I{1,3}[.):,]\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,47 +131,54 @@ def evidence(
     text: str, seen: Features, categories: Mapping[Category, float], levels: Mapping[Level, float]
 ) -> tuple[float, ...]:
     """What speaks for or against a prompt's being hard, each in [0, 1], in the order of `EVIDENCE`."""
-    read = text[:_READ_CHARS]
-    options = _OPTIONS.search(read)
-    asked = read[: options.start()] if options else read
-    answers = read[options.start() :] if options else ""
-    size = len(asked) if options else len(text)
-    cues, tokens = seen.cues, seen.tokens
-    split = round(len(tokens) * len(asked) / len(read)) if options else len(tokens)
-    said, offered = Counter(tokens[:split]), [token for token in tokens[split:] if token.isalpha()]
+    asked, answers = _parted(text[:_READ_CHARS])
+    length = _many((len(asked) if answers else len(text)) / 40, 100)
+    split = round(len(seen.tokens) * len(asked) / max(1, len(asked) + len(answers)))
+    said, offered = Counter(seen.tokens[:split]), seen.tokens[split:]
+    quantities = _many(len(_QUANTITY.findall(asked)) + _count(said, _NUMBERS), 12)
+    numeric = len(_QUANTITY.findall(answers)) > _FEW
+    code = float(_CODE in seen.cues)
+    statements = 1.0 if _combined(offered) and not numeric else _many(_count(said, _STATEMENTS), 4)
     reasoning, science, coding, profession, light = (
         1 - max(0.0, 1 - sum(categories.get(each, 0.0) for each in group)) ** 2
         for group in (_REASONING, _SCIENCE, _CODING, _PROFESSION, _LIGHT)
     )
-    length = _many(size / 40, 100)
-    quantities = _many(len(_QUANTITY.findall(asked)) + _count(said, _NUMBERS), 12)
-    code = float(_CODE in cues)
-    numeric = len(_QUANTITY.findall(answers)) > _FEW
-    combined = not numeric and len(offered) > 2 * _FEW and len(set(offered)) <= len(offered) / 2
     return (
         length,
         length * min(1.0, reasoning + science + coding + profession),
         quantities,
         _many(_count(said, _RELATIONS) + asked.count("%"), 10),
-        float(_CALCULATION in cues),
+        float(_CALCULATION in seen.cues),
         float(numeric),
         _many(len(_OPERATOR.findall(asked)), 30),
         _many(_count(said, _PREMISES), 6),
         _many(_count(said, _CONDITIONS), 8),
         _many(_count(said, _PARTS) + len(_BULLET.findall(asked)) + max(0, asked.count("?") - 1), 8),
-        (1 - code) * max(float(combined), _many(_count(said, _STATEMENTS) + len(_ROMAN.findall(read)), 4)),
+        statements * (1 - code),
         code,
         code * _many(_count(said, _STATE), 12),
-        float(_PROOF in cues),
+        float(_PROOF in seen.cues),
         reasoning,
         science,
         coding,
         profession,
         light,
-        float(_EXPLANATION in cues) * (1 - quantities),
-        (sum(level * share for level, share in levels.items()) - 1) / 4,
-        0.0 if read.isascii() else sum(not each.isascii() for each in tokens) / max(1, len(tokens)),
+        float(_EXPLANATION in seen.cues) * (1 - quantities),
+        min(1.0, max(0.0, (sum(level * share for level, share in levels.items()) - 1) / 4)),
+        0.0 if asked.isascii() else sum(not each.isascii() for each in said) / max(1, len(said)),
     )
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """What is asked, and the list of answers to choose from, which says little of how hard it is."""
+    options = _OPTIONS.search(text)
+    return (text[: options.start()], text[options.start() :]) if options else (text, "")
+
+
+def _combined(tokens: Sequence[str]) -> bool:
+    """Whether answers are the same few words put together in several ways, as verdicts on more than one statement."""
+    words = [token for token in tokens if token.isalpha()]
+    return len(words) > 2 * _FEW and len(set(words)) <= len(words) / 2
 
 
 def _many(count: float, full: float) -> float:

@@ -63,7 +63,8 @@ def choose(situation: Situation) -> Choice:
     """
     ladder, label = situation.catalog.ladder, situation.classification
     level = demanded_level(label.levels, ladder.quantile[situation.strategy])
-    demanded = round(demanded_quality(ladder, level, situation.strategy, label.difficulty), _DIGITS)
+    difficulty = None if label.level_overridden else label.difficulty
+    demanded = round(demanded_quality(ladder, level, situation.strategy, difficulty), _DIGITS)
     excluded, money = exclusions(situation), terms(situation)
     ready, out = _sift(situation, excluded, money)
     ranking = rank(situation, ready.values(), demanded)
@@ -106,8 +107,8 @@ def _sift(
     sieve = _Sieve(
         asked=needs(situation.request),
         excluded=excluded,
-        weights=skill_weights(situation.catalog, situation.classification.categories),
         ratings=ratings(situation.catalog),
+        weights=skill_weights(situation.catalog, situation.classification.categories),
         expected=expectation(situation),
         money=money,
     )

@@ -48,9 +48,21 @@ def _within_step(
         return 0.0
     if difficulty > usual:
         step = rungs[min(rung + 1, len(rungs) - 1)] - rungs[rung]
-        return _HALF * step * (difficulty - usual) / (1 - usual)
+        return _HALF * step * min(1.0, (difficulty - usual) / (ladder.hardest_difficulty - usual))
     step = rungs[rung] - rungs[max(rung - 1, 0)]
     return _HALF * step * (difficulty - usual) / usual
+
+
+def shortfall(ladder: Ladder, fitness: float, difficulty: float) -> float:
+    """Chance in [0, 1] that a model of this quality falls short where a frontier model would not.
+
+    The scale is anchored at both ends: a small model, which level 1 is trusted to, has the prompt's difficulty,
+    a frontier model, which level 4 is trusted to, has none; between them it falls evenly.
+    """
+    small, frontier = ladder.demand[Level.L1], ladder.demand[Level.L4]
+    if fitness <= small or fitness >= frontier:
+        return difficulty * (fitness < frontier)
+    return difficulty * (frontier - fitness) / (frontier - small)
 
 
 def skill_weights(catalog: Catalog, categories: Mapping[Category, float]) -> Weights:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from dynaroute_mcp.errors import ContextTooLong, DynarouteError, NoCandidate
-from dynaroute_mcp.policy.demand import demanded_quality
+from dynaroute_mcp.policy.demand import demanded_quality, shortfall
 from dynaroute_mcp.policy.filters import Kind, Objection
 from dynaroute_mcp.policy.rank import Lead, Ranking, cost_key
 from dynaroute_mcp.policy.situation import Situation
-from dynaroute_mcp.policy.wording import dollars
+from dynaroute_mcp.policy.wording import dollars, small_model
 from dynaroute_mcp.pricing import time_factor
 from dynaroute_mcp.taxonomy import Level, Strategy
 from dynaroute_mcp.types import Candidate, Loser
@@ -50,11 +50,21 @@ def praise(situation: Situation, verdict: Verdict) -> str:
     if verdict.lead.candidate is not None and verdict.lead.note:
         return f"{winner.model_id} ({about}): {verdict.lead.note}"
     demand = f"{label.category} at level {verdict.level} (quality {verdict.demanded:.2f})"
+    hint = _hint(situation, winner)
     count = len(verdict.ranking.good)
     if not count:
-        return f"{winner.model_id} ({about}) comes closest to {demand}; no model at hand meets it"
+        return f"{winner.model_id} ({about}) comes closest to {demand}; no model at hand meets it{hint}"
     how = "the best" if situation.strategy is Strategy.BEST else "the cheapest"
-    return f"{winner.model_id} ({about}) is {how} of {count} that meet {demand}"
+    return f"{winner.model_id} ({about}) is {how} of {count} that meet {demand}{hint}"
+
+
+def _hint(situation: Situation, winner: Candidate) -> str:
+    """How far a small model would carry, and the winner; the caller's own level has the last word."""
+    label = situation.classification
+    if label.difficulty is None or label.level_overridden:
+        return ""
+    left = shortfall(situation.catalog.ladder, winner.quality, label.difficulty)
+    return f"; {small_model(label.difficulty)} (this one: {left:.2f})"
 
 
 def losers(situation: Situation, verdict: Verdict) -> tuple[Loser, ...]:
