@@ -170,7 +170,7 @@ def _rate_limited(retry_after: str) -> Handler:
 
 
 async def _gemini_retry_info(exchange: Exchange) -> None:
-    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "2s"}
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{exchange.fault.seconds:g}s"}
     await exchange.error(429, {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "details": [info]}})
 
 
