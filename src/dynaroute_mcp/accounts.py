@@ -120,9 +120,8 @@ class Accounts:
             InvalidRequest: the owner's name is not one, `expires_at` is past, or a limit is not above 0.
             UnknownName: there is no such plan.
         """
-        owner = check_owner(owner)
+        owner, now = check_owner(owner), self._clock()
         _check_maker(by)
-        now = self._clock()
         if expires_at is not None and expires_at <= now:
             raise InvalidRequest(f"expires_at {expires_at.isoformat()} is past", param="expires_at")
         _check_allowance(allowance)
