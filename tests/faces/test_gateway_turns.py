@@ -1,0 +1,182 @@
+"""Turns as they go in and come out: tools, reasoning, files and refusals, whole, and from the cache as a stream."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.faces.gateway_door import CHAT, HELLO, door, events_in
+from tests.scripted import Script
+
+from dynaroute_mcp.gateway.quota import headers_of
+from dynaroute_mcp.providers.base import Call
+from dynaroute_mcp.types import (
+    Completion,
+    Document,
+    Image,
+    Message,
+    Part,
+    Reasoning,
+    Text,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+
+CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+
+
+class Says(Script):
+    """Answers with given parts."""
+
+    parts: tuple[Part, ...] = ()
+
+    async def complete(self, call: Call) -> Completion:
+        answer = await super().complete(call)
+        return replace(
+            answer, message=Message(role="assistant", parts=self.parts), finish_reason="tool_calls"
+        )
+
+
+def says(*parts: Part) -> Says:
+    script = Says()
+    script.parts = parts
+    return script
+
+
+async def test_earlier_turns_reach_the_core_whole(tmp_path: Path) -> None:
+    google = {"google": {"thought_signature": "proof"}}
+    detail = {"type": "reasoning.text", "text": "Hm", "signature": "s", "provider": "anthropic"}
+    picture = {"type": "image_url", "image_url": {"url": "https://pictures.example/a.png"}}
+    paper = {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA", "filename": "a.pdf"}}
+    async with door(tmp_path) as at:
+        response = await at.chat(
+            model="gemini-2.5-flash",
+            messages=[
+                {"role": "user", "content": [{"type": "text", "text": "Look"}, picture, paper]},
+                {
+                    "role": "assistant",
+                    "content": [{"type": "text", "text": "I look"}, {"type": "refusal", "refusal": "No"}],
+                    "refusal": "Never",
+                    "reasoning_details": [detail],
+                    "tool_calls": [CALL | {"extra_content": google}, CALL | {"id": "call_2"}],
+                },
+                {"role": "tool", "tool_call_id": "call_1", "content": [{"type": "text", "text": "seen"}]},
+                {"role": "assistant", "content": "Well"},
+                {"role": "user", "content": ""},
+            ],
+            tools=[{"type": "function", "function": {"name": "look"}}],
+            tool_choice={"type": "function", "function": {"name": "look"}},
+            response_format={"type": "json_object"},
+            stop=["a", "b"],
+        )
+
+    assert response.status_code == 200, response.text
+    sent = at.script.calls[0].request
+    assert [message.parts for message in sent.messages] == [
+        (
+            Text(text="Look"),
+            Image(url="https://pictures.example/a.png"),
+            Document(media_type="application/pdf", name="a.pdf", data="AAAA"),
+        ),
+        (
+            Reasoning(text="Hm", signature="s", provider="anthropic"),
+            Text(text="I look"),
+            Text(text="No"),
+            Text(text="Never"),
+            ToolCall(id="call_1", name="look", arguments="{}", signature="proof"),
+            ToolCall(id="call_2", name="look", arguments="{}"),
+        ),
+        (ToolResult(call_id="call_1", parts=(Text(text="seen"),)),),
+        (Text(text="Well"),),
+        (),
+    ]
+    assert sent.tool_choice == ToolChoice(mode="named", name="look")
+    assert sent.response_format is not None
+    assert sent.response_format.kind == "json"
+    assert sent.parameters.stop == ("a", "b")
+
+
+async def test_an_answer_shows_calls_and_reasoning_as_clients_send_them_back(tmp_path: Path) -> None:
+    script = says(
+        Reasoning(text="Hm", signature="s"),
+        Reasoning(redacted="sealed"),
+        ToolCall(id="call_1", name="look", arguments="{}", signature="proof"),
+        ToolCall(id="call_2", name="look", arguments="{}"),
+    )
+    async with door(tmp_path, script) as at:
+        first = (await at.chat(model="claude-haiku-5-5")).json()["choices"][0]
+        turns: list[Any] = [
+            *HELLO["messages"],
+            first["message"],
+            {"role": "tool", "tool_call_id": "call_1", "content": ""},
+        ]
+        again = await at.chat(model="claude-haiku-5-5", messages=turns)
+
+    message = first["message"]
+    assert (first["finish_reason"], message["content"], message["reasoning_content"]) == (
+        "tool_calls",
+        None,
+        "Hm",
+    )
+    assert message["reasoning_details"] == [
+        {"type": "reasoning.text", "text": "Hm", "signature": "s", "provider": "anthropic"},
+        {"type": "reasoning.encrypted", "data": "sealed", "provider": "anthropic"},
+    ]
+    assert message["tool_calls"][0]["extra_content"] == {"google": {"thought_signature": "proof"}}
+    assert again.status_code == 200, again.text
+    assert at.script.calls[1].request.messages[1].parts[-1] == ToolCall(
+        id="call_2", name="look", arguments="{}"
+    )
+
+
+async def test_a_cached_answer_streams_with_its_calls_and_reasoning(tmp_path: Path) -> None:
+    script = says(
+        Reasoning(text="Hm", signature="s"),
+        Text(text="Look"),
+        ToolCall(id="call_1", name="look", arguments="{}"),
+    )
+    ttl = {"X-GR-Cache-TTL": "5"}
+    async with door(tmp_path, script) as at:
+        await at.client.post(CHAT, json=HELLO, headers=ttl)
+        replayed = await at.client.post(CHAT, json=HELLO | {"stream": True}, headers=ttl)
+
+    *chunks, done = events_in(replayed.text)
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    assert done == "[DONE]"
+    assert {"content": "Look"} in deltas
+    assert any("reasoning_details" in delta and delta["reasoning_content"] == "Hm" for delta in deltas)
+    assert [delta["tool_calls"][0]["id"] for delta in deltas if "tool_calls" in delta] == ["call_1"]
+
+
+async def test_the_header_of_a_strategy_wins_over_the_body(tmp_path: Path) -> None:
+    async with door(tmp_path) as at:
+        body = HELLO | {"strategy": "cheapest"}
+        both = await at.client.post(CHAT, json=body, headers={"X-Routing-Strategy": "Best"})
+        own = await at.chat(strategy="price-optimized")
+        wrong = await at.client.post(CHAT, json=HELLO, headers={"X-Routing-Strategy": "fast"})
+
+    told = [each.json()["_custom_routing_info"]["strategy"] for each in (both, own)]
+    assert told == ["best", "cheapest"]
+    assert wrong.json()["error"]["param"] == "X-Routing-Strategy"
+
+
+@pytest.mark.parametrize(
+    ("field", "kept"),
+    [
+        ("requests_per_minute", "X-RateLimit-Limit"),
+        ("requests_per_day", "X-RateLimit-Limit-Day"),
+        ("usd_per_month", "X-RateLimit-Spend-Limit"),
+        ("tokens_per_month", "X-RateLimit-Limit-Tokens"),
+    ],
+)
+async def test_an_unlimited_figure_has_no_header(tmp_path: Path, field: str, kept: str) -> None:
+    async with door(tmp_path) as at:
+        caller = await at.core.accounts.caller_for(at.key)
+        subscription = await at.core.accounts.subscription(caller)
+    assert subscription.plan is not None
+    plan = subscription.plan.model_copy(update={field: None})
+
+    assert kept in headers_of(subscription, at.time.now())
+    assert kept not in headers_of(replace(subscription, plan=plan), at.time.now())
+    assert headers_of(replace(subscription, plan=None), at.time.now()) == {}
