@@ -45,7 +45,11 @@ def choice(*models: str) -> Choice:
 
 
 def calling(
-    script: Script, settings: CallSettings = QUICK, *, monotonic: Callable[[], float] = lambda: 0.0
+    script: Script,
+    settings: CallSettings = QUICK,
+    *,
+    monotonic: Callable[[], float] = lambda: 0.0,
+    health: Health | None = None,
 ) -> Calling:
     return Calling(
         catalog=lambda: CATALOG,
@@ -53,7 +57,7 @@ def calling(
             row.id: Endpoint(provider=row, base_url=row.base_url) for row in CATALOG.providers.values()
         },
         dialects=dict.fromkeys(("openai", "anthropic", "gemini"), script),
-        health=Health(BreakerSettings()),
+        health=health or Health(BreakerSettings()),
         settings=settings,
         ambient=Ambient(
             clock=lambda: START,
@@ -303,3 +307,22 @@ async def test_the_only_candidate_is_always_asked() -> None:
             await driver.complete(ASK, choice(LUNA))
 
     assert (await driver.complete(ASK, choice(LUNA))).candidate.model_id == LUNA
+
+
+async def test_the_failure_that_opens_the_breaker_is_followed_by_no_other_try() -> None:
+    script = Script({LUNA: [failure(ProviderUnavailable)] * 5})
+    health = Health(BreakerSettings(failures=1))
+
+    placed = await calling(script, health=health).complete(ASK, choice(LUNA, HAIKU))
+
+    assert script.asked == [LUNA, HAIKU]
+    assert placed.candidate.model_id == HAIKU
+
+
+async def test_where_nobody_stands_behind_it_a_model_is_tried_again_breaker_or_not() -> None:
+    script = Script({LUNA: [failure(ProviderUnavailable)]})
+    health = Health(BreakerSettings(failures=1))
+
+    await calling(script, health=health).complete(ASK, choice(LUNA))
+
+    assert script.asked == [LUNA, LUNA]
