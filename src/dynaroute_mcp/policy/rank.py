@@ -79,7 +79,7 @@ def _ids(catalog: Catalog, names: Iterable[str]) -> frozenset[str]:
 def chain_from(winner: Candidate, ranking: Ranking, fallbacks: int) -> tuple[Candidate, ...]:
     """The winner, then the next best, another provider first: what broke one may have broken its siblings."""
     seen = Counter([winner.provider])
-    rest = []
+    rest: list[Candidate] = []
     for group in (ranking.good, ranking.weak):
         if len(rest) >= fallbacks:
             break
