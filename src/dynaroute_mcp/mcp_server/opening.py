@@ -5,6 +5,7 @@ whoever asked for it. One core serves all connections: a lifespan is entered onc
 HTTP, but once per connection on SSE; whoever came first stays until the last one has left.
 """
 
+import gc
 import importlib
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -100,6 +101,7 @@ class LazyCore:
         self._failure = None
         try:
             async with self._opener() as self._core:
+                gc.freeze()  # what is loaded now stays: no collection need look at it again
                 self._settled.set()
                 await self._closing.wait()
         except DynarouteError as error:
