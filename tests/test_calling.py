@@ -326,3 +326,17 @@ async def test_where_nobody_stands_behind_it_a_model_is_tried_again_breaker_or_n
     await calling(script, health=health).complete(ASK, choice(LUNA))
 
     assert script.asked == [LUNA, LUNA]
+
+
+@pytest.mark.parametrize(("deadline_s", "patience_s"), [(50, 35), (10, 5), (600, 60)])
+async def test_silence_leaves_the_next_model_a_part_of_the_deadline(
+    deadline_s: float, patience_s: float
+) -> None:
+    script = Script({LUNA: [failure(ProviderTimedOut)]})
+    request = replace(ASK, routing=Routing(timeout_s=deadline_s))
+    patient = QUICK.model_copy(update={"first_token_s": 60.0})
+
+    async with calling(script, patient).stream(request, choice(LUNA, HAIKU)):
+        pass
+
+    assert [call.clocks.first_token_s for call in script.calls] == [patience_s, min(60, deadline_s)]

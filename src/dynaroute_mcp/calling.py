@@ -42,6 +42,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_LEFT_FOR_NEXT_S = 15.0
+"""Of a deadline, what silence must leave to the next model; half of a short one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed(Generic[T]):
@@ -162,7 +165,7 @@ class Calling:
     ) -> T:
         wait_s = 0.0
         for attempt in range(1, self._settings.attempts_per_model + 1):
-            call = self._call(trail, candidate)
+            call = self._call(trail, candidate, last=last)
             started = self._monotonic()
             try:
                 reply = await ask(call)
@@ -209,7 +212,7 @@ class Calling:
             return [c for c in left if c.provider != error.provider]
         return left
 
-    def _call(self, trail: _Trail, candidate: Candidate) -> Call:
+    def _call(self, trail: _Trail, candidate: Candidate, *, last: bool) -> Call:
         remaining_s = trail.deadline - self._monotonic()
         if remaining_s <= 0:
             raise ProviderTimedOut(
@@ -218,6 +221,7 @@ class Calling:
                 model_id=candidate.model_id,
             )
         settings = self._settings
+        patience_s = remaining_s if last else max(remaining_s / 2, remaining_s - _LEFT_FOR_NEXT_S)
         return Call(
             endpoint=self._endpoints()[candidate.provider],
             model=self._catalog().get_model(candidate.model_id),
@@ -226,7 +230,7 @@ class Calling:
             input_tokens=trail.choice.input_tokens,
             clocks=Clocks(
                 connect_s=min(settings.connect_s, remaining_s),
-                first_token_s=min(settings.first_token_s, remaining_s),
+                first_token_s=min(settings.first_token_s, patience_s),
                 idle_s=settings.idle_s,
                 total_s=min(settings.answer_s, remaining_s),
             ),
