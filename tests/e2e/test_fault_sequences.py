@@ -14,6 +14,7 @@ from llmock.testing import LLMockServer
 from tests.e2e.matrix_stage import AT_ONCE, MODELS, SAID, arrived, overlay, settings
 from tests.e2e.rawstreams import STREAMS
 from tests.faces.mcp_clients import in_memory
+from tests.providers.rawexchange import Exchange, events, head
 from tests.providers.rawserver import DIALECTS, DialectName, Fault, RawServer, raw_server
 
 from dynaroute_mcp.accounts import LOCAL
@@ -203,9 +204,9 @@ async def check_left(core: Core, raw: RawServer) -> None:
 async def test_a_client_that_stops_reading_pays_for_what_it_got(tmp_path: Path, dialect: DialectName) -> None:
     async with pouring(tmp_path, dialect) as (core, raw):
         async with core.router.stream(asking("Count, please."), LOCAL) as routed:
-            events = aiter(routed)
+            coming = aiter(routed)
             for _ in range(5):
-                await anext(events)
+                await anext(coming)
 
         await check_left(core, raw)
 
@@ -258,3 +259,30 @@ async def test_a_deadline_before_any_text_is_told_and_recorded(tmp_path: Path) -
 
     assert row.status in {"cancelled", "error"}
     assert len(raw.seen) == 1
+
+
+async def test_a_slow_reader_slows_the_provider_down(tmp_path: Path) -> None:
+    sent = 0
+
+    async def flood(exchange: Exchange) -> None:
+        nonlocal sent
+        word = events(exchange)[0].replace(b"Paris", b"x" * 100_000)
+        await exchange.send(head(200, {"content-type": "text/event-stream"}))
+        while True:
+            await exchange.send(word)
+            sent += len(word)
+
+    async with raw_server({"flood": flood}) as raw:
+        raw.faults.append(Fault(kind="flood", times=None))
+        catalog = overlay(raw.base_url("openai"), "openai", "http://127.0.0.1:9/v1")
+        async with (
+            open_core(settings(tmp_path, catalog, alone=True)) as core,
+            core.router.stream(asking("Pour, please."), LOCAL) as routed,
+        ):
+            await anext(aiter(routed))
+            before = -1
+            while sent > before:  # until the pipe between the two is full
+                before = sent
+                await anyio.sleep(0.1)
+
+    assert sent < 16 * 1024 * 1024
