@@ -603,3 +603,16 @@ async def test_a_conversation_stays_on_its_model_while_that_is_cheaper(tmp_path:
 
     assert decision.pin is not None
     assert (decision.pin.model_id, decision.pin.warm_tokens) == (SOL, 50_200)
+
+
+async def test_simulated_calls_take_nothing_from_a_budget_or_a_plan(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, variables={}, budgets=[{"scope": "day", "usd": "0.10"}])
+
+    async with scripted_core(chosen, Script(usage=USED)) as core:
+        answer = await core.router.complete(ASK, LOCAL)
+        real = await core.store.counters(["all", "owner:local"])
+        simulated = await core.store.counters(["sandbox:local"])
+
+    assert answer.sandbox
+    assert list(real) == []
+    assert {row.metric: row.used for row in simulated}["tokens"] == 1_500

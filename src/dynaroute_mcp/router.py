@@ -99,8 +99,8 @@ class Router:
         await self._availability.ready()
         wishes = request.routing
         label = await self.classify(ask, level=wishes.level_override, category=wishes.category_override)
-        standing = await self._books.standing(caller, started_at)
         simulated = caller.sandbox or self._availability.simulated
+        standing = await self._books.standing(replace(caller, sandbox=simulated), started_at)
         pin = self._conversations.pin(request, caller, started_at)
         situation = await self._situation(request, caller, label, pin, simulated=simulated)
         choice = self._pick(situation, standing)
