@@ -152,7 +152,8 @@ def _neighbouring(situation: Situation, verdict: Verdict) -> Iterator[tuple[Leve
 
     def demanded(at: Level) -> float:
         label = situation.classification
-        return demanded_quality(situation.catalog.ladder, at, situation.strategy, label.difficulty)
+        difficulty = None if label.level_overridden else label.difficulty
+        return demanded_quality(situation.catalog.ladder, at, situation.strategy, difficulty)
 
     if level > Level.L1:
         lower = Level(level - 1)
