@@ -6,6 +6,7 @@ A feature is a slot in [0, `SLOTS`). Four groups, which the model scales differe
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -131,7 +132,7 @@ _SHAPE_WIDTH: Final = 20
 
 
 def _bin(value: float, steps: tuple[float, ...]) -> int:
-    return sum(value >= step for step in steps)
+    return bisect_right(steps, value)
 
 
 def _shape(text: str, length: int, tokens: list[str]) -> list[int]:

@@ -22,6 +22,8 @@ _LEVELS: Final = tuple(Level)
 _OUTPUTS: Final = len(_CATEGORIES) + len(_LEVELS)
 _BATCH: Final = 256
 """Rows whose bytes can be added in lanes of 16 bits without overflow."""
+_ZERO: Final = 128
+"""What a byte of a row means nothing by."""
 _MAX_SIGNALS: Final = 5
 _MIN_CONTRIBUTION: Final = 0.15
 _MIN_WORD: Final = 3
@@ -33,8 +35,8 @@ class LocalClassifier:
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
         self._lanes = weights.head.lanes
-        self._unpack = struct.Struct(f"<{self._lanes // 2}H").unpack
-        self._mask = int.from_bytes(b"\xff\x00" * (self._lanes // 2), "little")
+        self._unpack = struct.Struct(f"<{self._lanes}H").unpack
+        self._rows = [0] * (len(weights.table) // self._lanes)
 
     def classify(self, text: str) -> Classification:
         """Label the last human ask of a conversation."""
@@ -64,33 +66,37 @@ class LocalClassifier:
         sums = list(head.bias)
         for number, group in enumerate(seen.groups):
             totals, count = self._total(group)
-            weight = 1.0 if number == 0 or not count else count**-0.5
-            for lane, total in enumerate(totals):
-                sums[lane] += weight * head.scale[lane] * total
+            if count:
+                weight = 1.0 if number == 0 else count**-0.5
+                sums = [
+                    old + weight * scale * total
+                    for old, scale, total in zip(sums, head.scale, totals, strict=True)
+                ]
         outputs = sums[:_OUTPUTS]
         for value, adds in zip(sums[_OUTPUTS:], head.mix, strict=False):
             if value > 0:
                 outputs = [old + value * add for old, add in zip(outputs, adds, strict=True)]
         return outputs
 
-    def _total(self, slots: Sequence[int]) -> tuple[list[int], int]:
+    def _total(self, slots: Sequence[int]) -> tuple[Sequence[int], int]:
         """Sum of the rows of those slots that have one, lane by lane, and how many there were.
 
-        A row is read as one large integer, so that one addition adds all of its lanes.
+        A row is one large integer with 16 bits a lane, so that one addition adds all of its lanes.
         """
-        index, table, lanes, mask = self._weights.index, self._weights.table, self._lanes, self._mask
-        known = [row for slot in slots if (row := index[slot])]
-        totals = [-128 * len(known)] * lanes
+        index, rows = self._weights.index, self._rows
+        known = [rows[row] or self._read(row) for slot in slots if (row := index[slot])]
+        totals: Sequence[int] = [-_ZERO * len(known)] * self._lanes
         for start in range(0, len(known), _BATCH):
-            even = odd = 0
-            for row in known[start : start + _BATCH]:
-                value = int.from_bytes(table[row * lanes : (row + 1) * lanes], "little")
-                even += value & mask
-                odd += (value >> 8) & mask
-            for first, packed in ((0, even), (1, odd)):
-                for place, number in enumerate(self._unpack(packed.to_bytes(lanes, "little"))):
-                    totals[2 * place + first] += number
+            packed = sum(known[start : start + _BATCH]).to_bytes(2 * self._lanes, "little")
+            totals = [old + new for old, new in zip(totals, self._unpack(packed), strict=True)]
         return totals, len(known)
+
+    def _read(self, row: int) -> int:
+        """Widen a row at its first use and keep it: what prompts are made of comes back."""
+        wide = bytearray(2 * self._lanes)
+        wide[::2] = self._weights.table[row * self._lanes : (row + 1) * self._lanes]
+        self._rows[row] = value = int.from_bytes(wide, "little")
+        return value
 
     def _signals(self, seen: Features, lane: int) -> tuple[str, ...]:
         """What added most to the chosen category, cues before words of equal weight."""
