@@ -143,11 +143,11 @@ def test_an_address_that_no_key_may_go_to_is_refused_by_its_setting(tmp_path: Pa
         available(tmp_path, variables={"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": address})
 
 
-def asking(folder: Path, lists: dict[str, frozenset[str] | None]) -> Availability:
+def asking(folder: Path, lists: dict[str, frozenset[str] | None], **fields: object) -> Availability:
     async def listed(endpoint: Endpoint) -> frozenset[str] | None:
         return lists[endpoint.provider.id]
 
-    return Availability(CATALOG, settings(folder), None, listed)
+    return Availability(CATALOG, settings(folder, **fields), None, listed)
 
 
 ALL_OF_OPENAI = frozenset(model.wire_id for model in CATALOG.models if model.provider == "openai")
@@ -168,6 +168,18 @@ async def test_what_a_provider_no_longer_lists_is_not_called_any_more(
     assert now.can_call(now.catalog.get_model("gemini-2.5-flash"))
     (told,) = caplog.records
     assert vars(told)["models"] == "openai/gpt-6-sol"
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/v1", "https://proxy.example/v1"])
+async def test_an_address_of_the_operators_own_need_not_list_what_it_answers_for(
+    tmp_path: Path, address: str
+) -> None:
+    variables = {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": address}
+    now = asking(tmp_path, {"openai": frozenset({"gpt-6-luna"})}, variables=variables)
+
+    await now.drop_unlisted()
+
+    assert now.can_call(now.catalog.get_model("gpt-6-sol"))
 
 
 async def test_listings_say_what_is_missing_where_and_who_could_not_be_asked(tmp_path: Path) -> None:

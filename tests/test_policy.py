@@ -111,7 +111,9 @@ def test_the_demanded_level_is_the_quantile_of_the_distribution() -> None:
 
 
 def test_difficulty_moves_the_demand_by_at_most_half_a_step_and_only_where_it_is_calibrated() -> None:
-    ladder = SHIPPED.ladder.model_copy(update={"neutral_difficulty": {Level.L2: 0.4, Level.L5: 0.5}, "hardest_difficulty": 0.8})
+    ladder = SHIPPED.ladder.model_copy(
+        update={"neutral_difficulty": {Level.L2: 0.4, Level.L5: 0.5}, "hardest_difficulty": 0.8}
+    )
     plain = demanded_quality(ladder, Level.L2, Strategy.BALANCED, None)
     hardest = demanded_quality(ladder, Level.L2, Strategy.BALANCED, 0.8)
     easiest = demanded_quality(ladder, Level.L2, Strategy.BALANCED, 0.0)
@@ -443,6 +445,14 @@ def test_a_cooling_model_is_passed_over_and_the_seconds_are_told() -> None:
 
     assert choice.winner.model_id == LARGE
     assert reason_of(choice, MIDDLE) == "cooling 41 s"
+
+
+def test_a_cooling_model_stands_behind_all_that_are_ready() -> None:
+    choice = choose(replace(situation(), cooling={MIDDLE: 41.2}))
+
+    names = [candidate.model_id for candidate in choice.chain]
+    assert names[-1] == MIDDLE
+    assert names.count(MIDDLE) == 1
 
 
 def test_a_cooling_provider_takes_all_its_models_with_it() -> None:

@@ -80,8 +80,13 @@ class Availability:
             }
             self._discover = None
 
-    async def listings(self) -> tuple[Listing, ...]:
-        """Ask every provider that has a key which models it lists, all at once; in the order of their ids."""
+    async def listings(self, *, official_only: bool = False) -> tuple[Listing, ...]:
+        """Ask providers that have a key which models they list, all at once; in the order of their ids.
+
+        Args:
+            official_only: ask nobody on this machine and at no address of the operator's own: a proxy or a stand-in
+                need not list what it answers for.
+        """
         found: dict[str, frozenset[str] | None] = {}
 
         async def ask(endpoint: Endpoint) -> None:
@@ -89,13 +94,13 @@ class Availability:
 
         async with anyio.create_task_group() as tasks:
             for endpoint in self._endpoints.values():
-                if endpoint.api_key is not None:
+                if endpoint.api_key is not None and (not official_only or _is_official(endpoint)):
                     tasks.start_soon(ask, endpoint)
         return tuple(self._compared(provider, found[provider]) for provider in sorted(found))
 
     async def drop_unlisted(self) -> None:
         """Stop routing to models that their provider does not list any more, and say which those are."""
-        for listing in await self.listings():
+        for listing in await self.listings(official_only=True):
             if listing.unlisted and listing.listed is not None:
                 self._catalog = self._catalog.without_unlisted(listing.provider, listing.listed)
                 logger.warning(
@@ -158,3 +163,9 @@ class Availability:
 
     def _key(self, provider: Provider) -> str | None:
         return next((key for name in provider.key_env if (key := self._settings.variable(name))), None)
+
+
+def _is_official(endpoint: Endpoint) -> bool:
+    return endpoint.base_url == endpoint.provider.base_url.rstrip("/") and endpoint.base_url.startswith(
+        "https://"
+    )

@@ -66,10 +66,11 @@ def choose(situation: Situation) -> Choice:
     difficulty = None if label.level_overridden else label.difficulty
     demanded = round(demanded_quality(ladder, level, situation.strategy, difficulty), _DIGITS)
     excluded, money = exclusions(situation), terms(situation)
-    ready, out = _sift(situation, excluded, money)
+    ready, resting, out = _sift(situation, excluded, money)
     ranking = rank(situation, ready.values(), demanded)
     lead = _lead(situation, money, ranking)
     winner = lead.candidate or ranking.order[0]
+    chain = chain_from(winner, ranking, ladder.fallbacks)
     verdict = Verdict(
         winner=winner,
         ranking=ranking,
@@ -80,7 +81,7 @@ def choose(situation: Situation) -> Choice:
         unknown_exclusions=excluded.unknown,
     )
     return Choice(
-        chain=chain_from(winner, ranking, ladder.fallbacks),
+        chain=(*chain, *rank(situation, resting.values(), demanded).order)[: ladder.fallbacks + 1],
         reason=praise(situation, verdict),
         losers=losers(situation, verdict),
         strategy=situation.strategy,
@@ -100,8 +101,12 @@ def choose(situation: Situation) -> Choice:
 
 def _sift(
     situation: Situation, excluded: Exclusions, money: Terms
-) -> tuple[Mapping[str, Candidate], Mapping[str, Objection]]:
-    """Part the models into those that can answer and those that cannot, with the reason."""
+) -> tuple[Mapping[str, Candidate], Mapping[str, Candidate], Mapping[str, Objection]]:
+    """Part the models into those that can answer, those that rest, and those that cannot, with the reason.
+
+    Where all that could answer rest, they count as ready: somebody must be asked. Else a resting one stands behind
+    all others, to be probed when nobody else is left.
+    """
     named = situation.request.model
     models = (situation.catalog.get_model(named),) if named else situation.catalog.models
     sieve = _Sieve(
@@ -127,8 +132,8 @@ def _sift(
     if not ready and not resting:
         raise refusal(situation, out)
     if ready:
-        return ready, out
-    return resting, {key: objection for key, objection in out.items() if key not in resting}
+        return ready, resting, out
+    return resting, {}, {key: objection for key, objection in out.items() if key not in resting}
 
 
 def _examine(situation: Situation, sieve: _Sieve, model: Model) -> Candidate | Objection:
