@@ -176,7 +176,10 @@ def test_a_dominated_model_changes_nothing(where: Situation, worse: int, dearer:
     catalog = where.catalog.with_models([], [double])
     rows = catalog.prices.get(original.id, ())
     prices = {**catalog.prices, double.id: tuple(_dearer(row, double.id, dearer) for row in rows)}
-    after = chosen(replace(where, catalog=replace(catalog, prices=prices)))
+    as_ill = {double.id: where.cooling[original.id]} if original.id in where.cooling else {}
+    after = chosen(
+        replace(where, catalog=replace(catalog, prices=prices), cooling={**where.cooling, **as_ill})
+    )
     assert after is not None
 
     assert (after.winner, after.meets_demand, after.demanded_quality) == (
