@@ -74,7 +74,9 @@ def test_a_clock_must_be_a_finite_positive_number(tmp_path: Path, value: str) ->
         read(tmp_path, f"calls: {{total_s: {value}}}")
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "https://user:pass@host/v1", "unix:/run/x.sock", "host/v1"])
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "https://user:pass@host/v1", "unix:/run/x.sock", "host/v1"]
+)
 def test_an_address_is_http_without_a_user_in_it(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigurationInvalid, match=r"providers\.openai\.base_url"):
         read(tmp_path, f"providers: {{openai: {{base_url: '{url}'}}}}")
@@ -89,7 +91,9 @@ def test_a_python_object_in_the_file_is_not_made(tmp_path: Path) -> None:
 
 
 def test_a_bomb_of_aliases_is_refused_before_it_grows(tmp_path: Path) -> None:
-    layers = "\n".join(f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]" for i in range(9))
+    layers = "\n".join(
+        f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]" for i in range(9)
+    )
 
     with pytest.raises(ConfigurationInvalid, match="alias"):
         read(tmp_path, "a: &a [x,x,x,x,x,x,x,x,x]\n" + layers)
