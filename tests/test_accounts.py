@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaroute_mcp.accounts import LOCAL, Accounts, Allowance, digest, is_well_formed, mask, new_secret
+from dynaroute_mcp.accounts import LOCAL, Accounts, Allowance, digest, is_well_formed, new_secret
 from dynaroute_mcp.catalog import load_catalog
 from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest, PermissionDenied, UnknownName
 from dynaroute_mcp.store.base import Store
@@ -97,7 +97,7 @@ async def test_a_new_key_works_and_only_its_hash_is_stored(
     assert caller == Caller(owner="alice", key_id=made.row.key_id, plan="free")
     (row,) = await store.list_keys("alice")
     assert row.digest == digest(made.secret)
-    assert mask(row) == f"{made.secret[:8]}...{made.secret[-4:]}"
+    assert row.masked == f"{made.secret[:8]}...{made.secret[-4:]}"
     assert made.secret not in repr(made)
     assert made.secret.encode() not in everything_in(tmp_path)
 
@@ -173,7 +173,7 @@ async def test_an_owner_is_stored_as_text_whatever_it_looks_like(accounts: Accou
 
     await accounts.generate_key(owner)
 
-    assert [row.owner for row in await accounts.list_keys(owner)] == [owner]
+    assert [status.row and status.row.owner for status in await accounts.key_statuses(owner)] == [owner]
 
 
 async def test_a_key_that_would_be_born_expired_is_refused(accounts: Accounts) -> None:

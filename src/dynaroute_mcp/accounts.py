@@ -167,14 +167,6 @@ class Accounts:
         already = row.revoked_at is not None
         return Revocation(row=row, revoked_at=row.revoked_at or now, already=already)
 
-    async def list_keys(self, owner: str) -> Sequence[KeyRow]:
-        """List an owner's keys, oldest first.
-
-        Raises:
-            InvalidRequest: the owner is empty, too long or holds control characters.
-        """
-        return await self._store.list_keys(check_owner(owner))
-
     async def key_statuses(self, owner: str | None) -> Sequence[KeyStatus]:
         """List an owner's keys, or everybody's, with their states, oldest first; plan and use are left out.
 
@@ -322,11 +314,6 @@ def is_well_formed(key: str) -> bool:
 def digest(key: str) -> bytes:
     """SHA-256 of a key: what is stored, and what is looked up."""
     return hashlib.sha256(key.encode("utf-8", "replace")).digest()
-
-
-def mask(row: KeyRow) -> str:
-    """First eight and last four characters: how a key is shown."""
-    return f"{row.first8}...{row.last4}"
 
 
 def check_owner(owner: str) -> str:

@@ -83,7 +83,7 @@ async def test_a_test_key_manages_test_keys_only(tmp_path: Path) -> None:
     async with door(tmp_path) as at:
         tester = at.speaker(await at.key_for("alice", sandbox=True))
         made = await tester.post("/v1/keys", json={})
-        real = (await at.core.accounts.list_keys("alice"))[0].key_id
+        real = (await at.core.store.list_keys("alice"))[0].key_id
         refused = await tester.delete(f"/v1/keys/{real}")
 
     assert made.json()["api_key"].startswith("dr_test_")
@@ -110,7 +110,7 @@ async def test_usage_tells_the_callers_own_and_each_keys_sums(tmp_path: Path) ->
             await at.chat()
         other = at.speaker(await at.key_for("alice"))
         await other.post("/v1/chat/completions", json=HELLO)
-        key_id = (await at.core.accounts.list_keys("alice"))[0].key_id
+        key_id = (await at.core.store.list_keys("alice"))[0].key_id
         own = (await at.client.get("/v1/usage")).json()
         of_key = (await at.client.get(f"/v1/usage/{key_id}", params={"period": "today"})).json()
         saved = (await at.client.get(f"/v1/usage/{key_id}/savings")).json()

@@ -16,14 +16,12 @@ import click
 from dynaroute_mcp.cli.render import verdicts
 from dynaroute_mcp.cli.session import Surroundings, emit, json_option, settings, surroundings
 from dynaroute_mcp.errors import DynarouteError
+from dynaroute_mcp.pricing.check import STALE_AFTER_DAYS
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.store.base import CallFilter
 from dynaroute_mcp.store.upkeep import check
 from dynaroute_mcp.types import Ambient
-
-STALE_DAYS: Final = 45
-"""Age of the newest price check from which a warning is due."""
 
 _ALERT_CALLS: Final = 200
 """How many of the newest calls are searched for alerts."""
@@ -133,7 +131,7 @@ def _catalog(core: Core, ambient: Ambient) -> Finding:
         return Finding(state="warning", about="catalog", found=f"{found}, no price was ever checked")
     age = (ambient.clock().date() - catalog.checked_on).days
     found = f"{found}, prices checked {catalog.checked_on} ({age} day{'s' * (age != 1)} ago)"
-    if age > STALE_DAYS:
+    if age > STALE_AFTER_DAYS:
         steps = "upgrade with `pip install -U dynaroute-mcp`, or correct prices in ~/.dynaroute/catalog.yaml"
         return Finding(state="warning", about="catalog", found=found, next_step=steps)
     return Finding(state="ok", about="catalog", found=found)

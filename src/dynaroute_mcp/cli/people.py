@@ -6,12 +6,11 @@ from typing import TypedDict, Unpack
 
 import click
 
-from dynaroute_mcp.accounts import DEFAULT_PLAN, Allowance, Revocation, Subscription
+from dynaroute_mcp.accounts import DEFAULT_PLAN, Allowance, Subscription
 from dynaroute_mcp.cli.options import STRATEGIES, read_key
 from dynaroute_mcp.cli.render import facts, note, table
 from dynaroute_mcp.cli.session import emit, json_option, surroundings, with_core
 from dynaroute_mcp.cli.text import usd
-from dynaroute_mcp.errors import NotFound
 from dynaroute_mcp.results import GeneratedKey, KeyList, RevokedKey, SubscriptionInfo, VerifiedKey
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.taxonomy import Strategy
@@ -116,7 +115,7 @@ def revoke(key: str | None, *, as_json: bool) -> None:
     async def work(core: Core) -> None:
         by_id = secret.startswith("key_")
         result = RevokedKey.of(
-            await (_revoke_id(core, secret) if by_id else core.accounts.revoke_key(secret))
+            await (core.accounts.revoke_key_id(secret) if by_id else core.accounts.revoke_key(secret))
         )
         if as_json:
             emit(result.payload())
@@ -204,15 +203,6 @@ def set_plan(owner: str, plan_name: str, *, as_json: bool) -> None:
             _show_plan(subscription)
 
     with_core(work)
-
-
-async def _revoke_id(core: Core, key_id: str) -> Revocation:
-    now = surroundings().ambient.clock()
-    known = next((row for row in await core.store.list_keys(None) if row.key_id == key_id), None)
-    row = await core.store.revoke_key(known.digest, now) if known else None
-    if row is None:
-        raise NotFound(f"no key has the id {key_id!r}; `dynaroute keys list OWNER` shows the ids")
-    return Revocation(row=row, revoked_at=row.revoked_at or now, already=row.revoked_at is not None)
 
 
 async def _caller(core: Core, owner: str | None) -> Caller:

@@ -53,7 +53,7 @@ class GeneratedKey(Result):
             api_key=new.secret,
             key_id=row.key_id,
             user_id=row.owner,
-            masked_key=f"{row.first8}...{row.last4}",
+            masked_key=row.masked,
             tier=row.plan,
             sandbox=row.sandbox,
             created_at=iso(row.created_at),
@@ -103,7 +103,7 @@ class VerifiedKey(Result):
             valid=True,
             status=status.state,
             user_id=row.owner,
-            masked_key=f"{row.first8}...{row.last4}",
+            masked_key=row.masked,
             sandbox=row.sandbox,
             subscription_tier=row.plan,
             token_limit=limit,
@@ -131,7 +131,7 @@ class RevokedKey(Result):
         return cls(
             success=True,
             status="revoked",
-            masked_key=f"{revocation.row.first8}...{revocation.row.last4}",
+            masked_key=revocation.row.masked,
             revoked_at=iso(revocation.revoked_at),
             already_revoked=revocation.already,
         )
@@ -165,7 +165,7 @@ class KeyList(Result):
         entries = [
             KeyEntry(
                 key_id=row.key_id,
-                masked_key=f"{row.first8}...{row.last4}",
+                masked_key=row.masked,
                 status=key.state,
                 tier=row.plan,
                 sandbox=row.sandbox,

@@ -38,6 +38,11 @@ class KeyRow:
     """What this key may spend, beside its owner's plan; `None` sets no limit."""
     tokens_per_month: int | None = None
 
+    @property
+    def masked(self) -> str:
+        """First eight and last four characters: how a key is shown."""
+        return f"{self.first8}...{self.last4}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
