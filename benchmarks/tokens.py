@@ -1,7 +1,7 @@
 """The token estimate beside tiktoken: error by kind of text, and speed.
 
 `python benchmarks/tokens.py FILE.jsonl ... [--json]` reads the field `prompt` of each line. Without ranks on
-disk (see `dynaroute_mcp.tokens.ranks_path`) there is nothing to compare with, and it says so.
+disk (`dynaroute tokens install`) there is nothing to compare with, and it says so.
 """
 
 import argparse
@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dynaroute_mcp.tokens import estimate_tokens, exact_tokens, find_ranks, ranks_path
+from dynaroute_mcp.ranks import find_ranks, ranks_path
+from dynaroute_mcp.tokens import estimate_tokens, exact_tokens
 
 ENCODING = "o200k_base"
 
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if find_ranks(ENCODING) is None:
-        sys.exit(f"no ranks of {ENCODING} at {ranks_path(ENCODING)}; install them first")
+        sys.exit(f"no ranks of {ENCODING} at {ranks_path(ENCODING)}; `dynaroute tokens install` puts them there")
     lines = [line for path in options.files for line in path.read_text("utf-8").split("\n") if line]
     texts = [json.loads(line)["prompt"] for line in lines]
     long = "\n\n".join(texts)[:8000]

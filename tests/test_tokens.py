@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tiktoken import Encoding
 
 from dynaroute_mcp import tokens
-from dynaroute_mcp.tokens import estimate_request, estimate_tokens, exact_tokens, find_ranks, ranks_path
+from dynaroute_mcp.ranks import RANKS, find_ranks, ranks_path
+from dynaroute_mcp.tokens import estimate_request, estimate_tokens, exact_tokens
 from dynaroute_mcp.types import (
     ChatRequest,
     Document,
@@ -127,9 +128,9 @@ def test_a_text_beyond_the_limit_is_not_counted_exactly() -> None:
 def test_ranks_on_disk_count_exactly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # Ranks of single bytes only: every byte is a token, whatever the pattern splits.
     ranks = "".join(f"{encoded} {rank}\n" for rank, encoded in enumerate(_single_bytes())).encode()
-    url = tokens.RANKS["cl100k_base"][0]
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
-    monkeypatch.setitem(tokens.RANKS, "cl100k_base", (url, hashlib.sha256(ranks).hexdigest()))
+    expected = RANKS["cl100k_base"]._replace(sha256=hashlib.sha256(ranks).hexdigest())
+    monkeypatch.setitem(RANKS, "cl100k_base", expected)
     monkeypatch.setattr(tokens, "_encoding", _byte_encoding)
     ranks_path("cl100k_base").write_bytes(ranks)
 

@@ -1,19 +1,16 @@
 """How many tokens a text is: a fast estimate for every provider, an exact count for OpenAI's when possible.
 
 The estimate is what the path uses before a call; it is fitted to the o200k vocabulary and is flagged as an
-estimate wherever it shows. The exact count needs tiktoken's ranks on disk already: tiktoken would otherwise
-download them without a time-out, so it is called only after the file was found and its hash checked.
+estimate wherever it shows. The exact count needs tiktoken's ranks on disk already (see `ranks`).
 """
 
-import hashlib
 import json
 import os
 import re
-import tempfile
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from dynaroute_mcp.ranks import CACHE_VARIABLE, find_ranks
 from dynaroute_mcp.types import (
     ChatRequest,
     Document,
@@ -31,28 +28,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXACT_MAX_CHARS",
-    "RANKS",
     "estimate_request",
     "estimate_tokens",
     "exact_tokens",
-    "find_ranks",
-    "ranks_path",
 ]
 
 EXACT_MAX_CHARS: Final = 2_000_000
 """A longer text is never counted exactly, so that the time stays bounded."""
-
-RANKS: Final = {
-    "o200k_base": (
-        "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken",
-        "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
-    ),
-    "cl100k_base": (
-        "https://openaipublic.blob.core.windows.net/encodings/cl100k_base.tiktoken",
-        "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
-    ),
-}
-"""Where the ranks of an encoding come from and their SHA-256, as tiktoken 0.14 states both."""
 
 _SAMPLED_CHARS: Final = 200_000
 _WINDOWS: Final = 16
@@ -167,36 +149,12 @@ def exact_tokens(text: str, encoding: str = "o200k_base") -> int | None:
     `None` when the encoding is unknown, its ranks are not on disk, tiktoken is missing, or the text is longer
     than `EXACT_MAX_CHARS`. The first call takes about half a second: call it in a thread.
     """
-    if len(text) > EXACT_MAX_CHARS or find_ranks(encoding) is None:
+    ranks = find_ranks(encoding) if len(text) <= EXACT_MAX_CHARS else None
+    if ranks is None:
         return None
+    os.environ.setdefault(CACHE_VARIABLE, str(ranks.parent))  # the only way to tell tiktoken where they lie
     loaded = _encoding(encoding)
     return len(loaded.encode_ordinary(text)) if loaded else None
-
-
-def ranks_path(encoding: str) -> Path:
-    """Where tiktoken looks for the ranks of one of `RANKS` before it would download them."""
-    folder = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
-    name = hashlib.sha1(RANKS[encoding][0].encode(), usedforsecurity=False).hexdigest()
-    return Path(folder or Path(tempfile.gettempdir()) / "data-gym-cache") / name
-
-
-def find_ranks(encoding: str) -> Path | None:
-    """The file with the ranks of an encoding if it is on disk and whole, else `None`."""
-    if encoding not in RANKS:
-        return None
-    path = ranks_path(encoding)
-    try:
-        stat = path.stat()
-        whole = _whole(path, stat.st_size, stat.st_mtime_ns, RANKS[encoding][1])
-    except OSError:
-        return None
-    return path if whole else None
-
-
-@lru_cache(maxsize=8)
-def _whole(path: Path, _size: int, _mtime_ns: int, sha256: str) -> bool:
-    """Whether the file has this hash; read again only when its size or date changed."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
 
 
 @lru_cache(maxsize=4)
