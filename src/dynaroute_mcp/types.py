@@ -188,6 +188,39 @@ class ChatRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRule:
+    """Prompts of a category go to this model, unless it is excluded."""
+
+    category: Category | Literal["*"]
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preferences:
+    """What a key's requests favour. A request's own wishes go before it, the configuration's come after it."""
+
+    exclude: tuple[str, ...] = ()
+    """Models and providers never to choose, beside those of the request and of the configuration."""
+    prefer: tuple[str, ...] = ()
+    """Models and providers to take where they cost the same."""
+    rules: tuple[KeyRule, ...] = ()
+
+
+NO_PREFERENCES = Preferences()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedKey:
+    """A provider's key that belongs to a DynaRoute key, encrypted."""
+
+    provider: str
+    sealed: str = field(repr=False)
+    masked: str
+    """How it is shown."""
+    added_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """On whose behalf a request runs."""
 
@@ -202,6 +235,26 @@ class Caller:
     usd_per_month: Decimal | None = None
     """What the key itself may spend, beside the plan; `None` sets no limit."""
     tokens_per_month: int | None = None
+    requests_per_minute: int | None = None
+    requests_per_day: int | None = None
+    models: tuple[str, ...] = ()
+    """The only models and providers that the key may use; empty allows all."""
+    expires_at: datetime | None = None
+    preferences: Preferences = NO_PREFERENCES
+    provider_keys: tuple[SealedKey, ...] = ()
+    """The key's own, used in place of the operator's."""
+
+    @property
+    def limited(self) -> bool:
+        """The key has limits of its own, or an end, so that it may not hand out or lift any."""
+        own = (
+            self.usd_per_month,
+            self.tokens_per_month,
+            self.requests_per_minute,
+            self.requests_per_day,
+            self.expires_at,
+        )
+        return bool(self.models) or any(limit is not None for limit in own)
 
 
 # ---------------------------------------------------------------- classify

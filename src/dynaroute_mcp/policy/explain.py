@@ -8,7 +8,7 @@ from typing import Final
 from dynaroute_mcp.errors import ContextTooLong, DynarouteError, NoCandidate
 from dynaroute_mcp.policy.demand import demanded_quality, shortfall
 from dynaroute_mcp.policy.filters import Kind, Objection
-from dynaroute_mcp.policy.rank import Lead, Ranking, cost_key
+from dynaroute_mcp.policy.rank import Lead, Ranking, cost_key, liking
 from dynaroute_mcp.policy.situation import Situation
 from dynaroute_mcp.policy.wording import dollars, small_model
 from dynaroute_mcp.pricing import time_factor
@@ -47,6 +47,8 @@ def praise(situation: Situation, verdict: Verdict) -> str:
     about = f"quality {winner.quality:.2f}, " + (
         f"about {dollars(usd)}" if usd is not None else "price unknown"
     )
+    if liking(situation)(winner) == 0:
+        about += ", preferred by this key"
     if verdict.lead.candidate is not None and verdict.lead.note:
         return f"{winner.model_id} ({about}): {verdict.lead.note}"
     demand = f"{label.category} at level {verdict.level} (quality {verdict.demanded:.2f})"
@@ -95,7 +97,14 @@ def _behind(situation: Situation, verdict: Verdict, loser: Candidate) -> str:
         return f"dearer by {dollars(more)}"
     if more < 0:
         return f"cheaper by {dollars(-more)}, but {verdict.lead.note or 'less fit'}"
-    return "costs the same" if loser.quality >= winner.quality else "costs the same, lower quality"
+    return f"costs the same{_lesser(situation, winner, loser)}"
+
+
+def _lesser(situation: Situation, winner: Candidate, loser: Candidate) -> str:
+    turn = liking(situation)
+    if turn(loser) > turn(winner):
+        return ", less preferred"
+    return ", lower quality" if loser.quality < winner.quality else ""
 
 
 def _keyless(situation: Situation, out: Mapping[str, Objection]) -> list[Loser]:

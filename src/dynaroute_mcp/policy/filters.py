@@ -1,5 +1,6 @@
 """Hard filters: why a model cannot take a request, in words for people."""
 
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal
@@ -34,18 +35,34 @@ class Exclusions:
     """Models and providers never to choose, by id, and names among them that mean nothing here."""
 
     ids: frozenset[str]
+    """By the request or the operator."""
     unknown: tuple[str, ...]
+    by_key: frozenset[str] = frozenset()
+    """By the caller's key."""
+    allowed: frozenset[str] | None = None
+    """The only ones that the caller's key may use; `None` allows all."""
 
 
 def exclusions(situation: Situation) -> Exclusions:
-    """The request's and the operator's exclusions together; any name of a model or provider will do."""
-    catalog, ids, unknown = situation.catalog, set(), []
-    for name in sorted({*situation.request.routing.exclude, *situation.settings.exclude}):
-        found = {row.id for row in (catalog.find_provider(name), catalog.find_model(name)) if row}
-        ids |= found
-        if not found:
-            unknown.append(name)
-    return Exclusions(ids=frozenset(ids), unknown=tuple(unknown))
+    """What the request, the caller's key and the operator exclude; any name of a model or provider will do."""
+    unknown: list[str] = []
+
+    def ids(names: Iterable[str]) -> frozenset[str]:
+        known = {name: ids_of(situation.catalog, name) for name in names}
+        unknown.extend(name for name, found in known.items() if not found)
+        return frozenset[str]().union(*known.values())
+
+    return Exclusions(
+        ids=ids({*situation.request.routing.exclude, *situation.settings.exclude}),
+        by_key=ids(situation.preferences.exclude),
+        allowed=ids(situation.allowed) if situation.allowed else None,
+        unknown=tuple(sorted(unknown)),
+    )
+
+
+def ids_of(catalog: Catalog, name: str) -> frozenset[str]:
+    """Ids of the model and the provider that a name stands for; it may be both, or nothing here."""
+    return frozenset(row.id for row in (catalog.find_provider(name), catalog.find_model(name)) if row)
 
 
 def object_to(
@@ -54,10 +71,10 @@ def object_to(
     """The first reason why a model cannot be asked at all; money and health are looked at later."""
     if model.retired(situation.at.date()):
         return Objection(kind="retired", reason=_retired(model))
-    if model.id in excluded.ids or model.provider in excluded.ids:
-        return Objection(kind="excluded", reason="excluded")
+    if barred := _excluded(excluded, {model.id, model.provider}):
+        return Objection(kind="excluded", reason=barred)
     if model.provider not in situation.usable:
-        return Objection(kind="key", reason=_no_key(situation.catalog, model))
+        return Objection(kind="key", reason=_no_key(situation, model))
     return _unfit(situation, asked, model, output_tokens)
 
 
@@ -80,13 +97,25 @@ def cooling(situation: Situation, model: Model) -> Objection | None:
     return Objection(kind="cooling", reason=f"cooling {wait_s:.0f} s") if wait_s > 0 else None
 
 
+def _excluded(excluded: Exclusions, names: Set[str]) -> str | None:
+    if names & excluded.ids:
+        return "excluded"
+    if names & excluded.by_key:
+        return "excluded by this key"
+    if excluded.allowed is not None and not names & excluded.allowed:
+        return "not among the models of this key"
+    return None
+
+
 def _retired(model: Model) -> str:
     when = f"retired {model.retires_at}" if model.retires_at else "retired"
     return f"{when}, use {model.replacement}" if model.replacement else when
 
 
-def _no_key(catalog: Catalog, model: Model) -> str:
-    names = catalog.providers[model.provider].key_env
+def _no_key(situation: Situation, model: Model) -> str:
+    if model.provider in situation.own_keys:
+        return f"this key's own {model.provider} key can't be read: see DYNAROUTE_ENCRYPTION_KEY"
+    names = situation.catalog.providers[model.provider].key_env
     return f"no key: set {names[0]}" if names else f"{model.provider} can't be reached"
 
 

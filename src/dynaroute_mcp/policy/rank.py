@@ -8,13 +8,14 @@ from heapq import nsmallest
 
 from dynaroute_mcp.catalog import Catalog, Model
 from dynaroute_mcp.policy.estimate import call_usd
+from dynaroute_mcp.policy.filters import ids_of
 from dynaroute_mcp.policy.situation import Situation
 from dynaroute_mcp.policy.wording import dollars
 from dynaroute_mcp.pricing import Tariff
 from dynaroute_mcp.taxonomy import Strategy
 from dynaroute_mcp.types import Candidate
 
-CostKey = tuple[bool, Decimal, bool, float, str]
+CostKey = tuple[bool, Decimal, int, float, str]
 """Unknown cost last, then the cost, then what is preferred, then the better one, then by name."""
 
 
@@ -61,19 +62,30 @@ def rank(situation: Situation, candidates: Iterable[Candidate], demanded: float)
 
 def cost_key(situation: Situation) -> Callable[[Candidate], CostKey]:
     """How candidates that are good enough compare."""
-    preferred = _ids(situation.catalog, situation.settings.prefer)
+    turn = liking(situation)
 
     def key(candidate: Candidate) -> CostKey:
         usd = candidate.expected_usd
-        liked = candidate.model_id in preferred or candidate.provider in preferred
-        return usd is None, usd or Decimal(0), not liked, -candidate.quality, candidate.model_id
+        return usd is None, usd or Decimal(0), turn(candidate), -candidate.quality, candidate.model_id
 
     return key
 
 
+def liking(situation: Situation) -> Callable[[Candidate], int]:
+    """Whose turn it is among equals: 0 what the caller's key prefers, 1 what the operator prefers, 2 the others."""
+    by_key = _ids(situation.catalog, situation.preferences.prefer)
+    by_operator = _ids(situation.catalog, situation.settings.prefer)
+
+    def turn(candidate: Candidate) -> int:
+        if candidate.model_id in by_key or candidate.provider in by_key:
+            return 0
+        return 1 if candidate.model_id in by_operator or candidate.provider in by_operator else 2
+
+    return turn
+
+
 def _ids(catalog: Catalog, names: Iterable[str]) -> frozenset[str]:
-    rows = ((catalog.find_provider(name), catalog.find_model(name)) for name in names)
-    return frozenset(row.id for pair in rows for row in pair if row is not None)
+    return frozenset[str]().union(*(ids_of(catalog, name) for name in names))
 
 
 def chain_from(winner: Candidate, ranking: Ranking, fallbacks: int) -> tuple[Candidate, ...]:
@@ -108,16 +120,18 @@ def better_than(winner: Candidate, order: Sequence[Candidate]) -> Candidate | No
 
 
 def rule_lead(situation: Situation, order: Sequence[Candidate]) -> Lead | None:
-    """The model that the operator's first matching rule names, if it passed every filter."""
+    """The model that the first matching rule names, if it passed every filter: the key's rules, then the operator's."""
     category = situation.classification.category
-    rule = next((rule for rule in situation.settings.rules if rule.category in {category, "*"}), None)
-    if rule is None:
-        return None
-    model = situation.catalog.find_model(rule.model)
-    found = _find(order, model)
-    if found is None:
-        return Lead(candidate=None, note=f"the rule for {rule.category} names {rule.model}, which is out")
-    return Lead(candidate=found, note=f"the rule for {rule.category} names it")
+    rules = (
+        *(("this key's rule", rule.category, rule.model) for rule in situation.preferences.rules),
+        *(("the rule", rule.category, rule.model) for rule in situation.settings.rules),
+    )
+    for whose, wanted, name in rules:
+        if wanted in {category, "*"}:
+            found = _find(order, situation.catalog.find_model(name))
+            note = f"{whose} for {wanted} names " + ("it" if found else f"{name}, which is out")
+            return Lead(candidate=found, note=note)
+    return None
 
 
 def conversation_lead(situation: Situation, tariff: Tariff, ranking: Ranking) -> Lead | None:

@@ -9,12 +9,14 @@ from dynaroute_mcp.catalog import Capability, Catalog
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.taxonomy import Category, Level, Strategy
 from dynaroute_mcp.types import (
+    NO_PREFERENCES,
     ChatRequest,
     Classification,
     Document,
     Effort,
     Image,
     Message,
+    Preferences,
     ToolCall,
     ToolResult,
 )
@@ -62,6 +64,12 @@ class Situation:
     """What the tightest budget leaves for this request; `None` without one."""
     priced_only: bool = False
     """Models without a known price must not be called."""
+    preferences: Preferences = NO_PREFERENCES
+    """Of the caller's key."""
+    allowed: tuple[str, ...] = ()
+    """The only models and providers that the caller's key may use; empty allows all."""
+    own_keys: frozenset[str] = frozenset()
+    """Providers for which the caller's key has a key of its own, usable or not."""
     pin: Pin | None = None
     learnt: Mapping[tuple[Category, Level], Expectation] = field(default_factory=dict)
 
