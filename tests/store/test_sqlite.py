@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.store.conformance import *  # noqa: F403  # every test of the suite
+from tests.store.conformance_keys import *  # noqa: F403
 from tests.store.conformance_reading import *  # noqa: F403
 from tests.store.examples import OpenStore
 

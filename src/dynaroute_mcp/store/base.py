@@ -4,14 +4,22 @@
 written exactly as given: identifiers and times are made by the core. Money is integer nano-dollars at rest.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
 from dynaroute_mcp.taxonomy import Category, Level
-from dynaroute_mcp.types import CallStatus, Cost, Intent, Outcome
+from dynaroute_mcp.types import (
+    NO_PREFERENCES,
+    CallStatus,
+    Cost,
+    Intent,
+    Outcome,
+    Preferences,
+    SealedKey,
+)
 
 Metric = Literal["requests", "tokens", "nano_usd"]
 
@@ -37,6 +45,14 @@ class KeyRow:
     usd_per_month: Decimal | None = None
     """What this key may spend, beside its owner's plan; `None` sets no limit."""
     tokens_per_month: int | None = None
+    requests_per_minute: int | None = None
+    requests_per_day: int | None = None
+    models: tuple[str, ...] = ()
+    """The only models and providers that it may use; empty allows all."""
+    preferences: Preferences = NO_PREFERENCES
+    provider_keys: tuple[SealedKey, ...] = ()
+    superseded_until: datetime | None = None
+    """Set where the row was found by a key that another one took the place of: until when it is accepted still."""
 
     @property
     def masked(self) -> str:
@@ -172,11 +188,41 @@ class Store(Protocol):
         ...
 
     async def find_key(self, digest: bytes) -> KeyRow | None:
-        """Look a key up by its SHA-256; revoked and expired keys are found too."""
+        """Look a key up by its SHA-256; revoked and expired keys are found too.
+
+        By the digest of a key that another one took the place of, its row is found with `superseded_until` set.
+        """
         ...
 
     async def revoke_key(self, digest: bytes, at: datetime) -> KeyRow | None:
-        """Mark a key as revoked unless it is already; return it as it was before, or `None` if unknown."""
+        """Mark a key as revoked unless it is already; return it as it was before, or `None` if unknown.
+
+        Its providers' keys are forgotten. The digest may be a former one.
+        """
+        ...
+
+    async def edit_key(self, key_id: str, edit: Callable[[KeyRow], KeyRow]) -> KeyRow | None:
+        """Put what `edit` makes of a key in its place, in one transaction; `None` if there is no such key.
+
+        `edit` is pure and may raise; then nothing is changed. What it raises is raised here.
+        """
+        ...
+
+    async def rotate_key(
+        self, key_id: str, old: bytes, new: tuple[bytes, str, str], at: datetime, until: datetime
+    ) -> KeyRow | None:
+        """Give a key another secret, and go on to accept the old one until a time.
+
+        Args:
+            key_id: which key.
+            old: digest that it must have now, so that of two rotations at once only one succeeds.
+            new: digest, first eight and last four characters of the new secret.
+            at: now; what was accepted beside the old secret ends.
+            until: when the old one ends; `at` ends it at once.
+
+        Returns:
+            The key as it is now; `None` if it is unknown, revoked, or has another digest.
+        """
         ...
 
     async def list_keys(self, owner: str | None) -> Sequence[KeyRow]:

@@ -134,7 +134,22 @@ _LIMITS_AND_REPRICINGS: Step = (
 )
 """What one key may use; and of a call that was priced anew, what was recorded before."""
 
-MIGRATIONS: tuple[Step, ...] = (_INITIAL, _LIMITS_AND_REPRICINGS)
+_KEYS_WITH_TERMS: Step = (
+    "ALTER TABLE keys ADD COLUMN requests_per_minute INTEGER",
+    "ALTER TABLE keys ADD COLUMN requests_per_day INTEGER",
+    "ALTER TABLE keys ADD COLUMN models TEXT",
+    "ALTER TABLE keys ADD COLUMN preferences TEXT",
+    "ALTER TABLE keys ADD COLUMN provider_keys TEXT",
+    """CREATE TABLE former_digests (
+        old_digest BLOB PRIMARY KEY,
+        of_key TEXT NOT NULL,
+        accepted_until INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX former_digests_by_key ON former_digests (of_key)",
+)
+"""What one key may do and favours, providers' keys of its own, and the secrets that newer ones took the place of."""
+
+MIGRATIONS: tuple[Step, ...] = (_INITIAL, _LIMITS_AND_REPRICINGS, _KEYS_WITH_TERMS)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[Step, ...] = MIGRATIONS) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from dynaroute_mcp.store.base import CallRow, FeedbackRow, KeyRow, Lengths, Repricing
+from dynaroute_mcp.store.base import CallRow, FeedbackRow, Lengths, Repricing
 from dynaroute_mcp.taxonomy import Category, Level, Strategy
 from dynaroute_mcp.types import Attempt, Caller, Cost, Intent, Outcome, Usage
 
@@ -19,10 +19,6 @@ MAX_AMOUNT = 10**15
 """Tokens, or nano-dollars (a million dollars), of one row or counter."""
 NANO = Decimal(10) ** 9
 
-KEY_COLUMNS = (
-    "key_id, digest, first8, last4, owner, plan, created_at, strategy, sandbox, expires_at, revoked_at,"
-    " last_used_at, total_requests, nano_usd_per_month, tokens_per_month"
-)
 INTENT_COLUMNS = (
     "request_id, owner, key_id, plan, caller_sandbox, caller_strategy, started_at, deadline_at,"
     " intended_model_id, intended_provider, category, level, strategy, confidence, classifier_tier,"
@@ -72,50 +68,6 @@ def text(value: str) -> str:
     return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def key_values(row: KeyRow) -> Row:
-    """Lay a key out in the order of `KEY_COLUMNS`."""
-    return (
-        row.key_id,
-        row.digest,
-        row.first8,
-        row.last4,
-        text(row.owner),
-        row.plan,
-        to_micros(row.created_at),
-        row.strategy,
-        row.sandbox,
-        _micros(row.expires_at),
-        _micros(row.revoked_at),
-        _micros(row.last_used_at),
-        amount(row.total_requests),
-        _nano(row.usd_per_month),
-        None if row.tokens_per_month is None else amount(row.tokens_per_month),
-    )
-
-
-def read_key(row: Row) -> KeyRow:
-    """Read a row of `KEY_COLUMNS`."""
-    key_id, digest, first8, last4, owner, plan, created, strategy, sandbox, *rest = row
-    expires, revoked, used, total, nano_usd, tokens = rest
-    return KeyRow(
-        key_id=key_id,
-        digest=digest,
-        first8=first8,
-        last4=last4,
-        owner=owner,
-        plan=plan,
-        created_at=from_micros(created),
-        strategy=strategy,
-        sandbox=bool(sandbox),
-        expires_at=_time(expires),
-        revoked_at=_time(revoked),
-        last_used_at=_time(used),
-        total_requests=total,
-        usd_per_month=None if nano_usd is None else from_nano(nano_usd),
-        tokens_per_month=tokens,
-    )
-
-
 def intent_values(intent: Intent) -> Row:
     """Lay an intent out in the order of `INTENT_COLUMNS`."""
     caller = intent.caller
@@ -136,7 +88,7 @@ def intent_values(intent: Intent) -> Row:
         intent.confidence,
         intent.classifier_tier,
         amount(intent.input_tokens),
-        _nano(intent.reserved_usd),
+        nano_or_null(intent.reserved_usd),
         intent.sandbox,
         text(intent.decision),
         None if intent.project is None else text(intent.project),
@@ -315,13 +267,16 @@ def _read_attempts(packed: str) -> tuple[Attempt, ...]:
     )
 
 
-def _micros(at: datetime | None) -> int | None:
+def micros_or_null(at: datetime | None) -> int | None:
+    """Count microseconds of a time that may not have come."""
     return None if at is None else to_micros(at)
 
 
-def _time(micros: int | None) -> datetime | None:
+def time_or_none(micros: int | None) -> datetime | None:
+    """Undo `micros_or_null`."""
     return None if micros is None else from_micros(micros)
 
 
-def _nano(usd: Decimal | None) -> int | None:
+def nano_or_null(usd: Decimal | None) -> int | None:
+    """Round dollars that may be unknown."""
     return None if usd is None else to_nano(usd)

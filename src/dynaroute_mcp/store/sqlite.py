@@ -15,7 +15,7 @@ from typing import Literal, Self, TypeVar
 
 import anyio
 
-from dynaroute_mcp.store import work
+from dynaroute_mcp.store import keys, work
 from dynaroute_mcp.store.base import (
     CallFilter,
     CallRow,
@@ -27,18 +27,17 @@ from dynaroute_mcp.store.base import (
     Totals,
 )
 from dynaroute_mcp.store.driver import Params
+from dynaroute_mcp.store.key_rows import KEY_COLUMNS, read_key
 from dynaroute_mcp.store.link import Opener, open_for_writing
 from dynaroute_mcp.store.reader import Reader
 from dynaroute_mcp.store.retention import Retention
 from dynaroute_mcp.store.rows import (
     FEEDBACK_COLUMNS,
     INTENT_COLUMNS,
-    KEY_COLUMNS,
     OUTCOME_COLUMNS,
     Row,
     read_call,
     read_feedback,
-    read_key,
     read_lengths,
     text,
 )
@@ -91,15 +90,25 @@ class SqliteStore:
 
     async def add_key(self, row: KeyRow) -> None:
         """Store a new key."""
-        await self._writer.submit(work.add_key(row))
+        await self._writer.submit(keys.add_key(row))
 
     async def find_key(self, digest: bytes) -> KeyRow | None:
         """Look a key up by its SHA-256."""
-        return await self._one(work.FIND_KEY, (digest,), read_key)
+        return await self._one(keys.FIND_KEY, (digest,), read_key)
 
     async def revoke_key(self, digest: bytes, at: datetime) -> KeyRow | None:
         """Revoke a key; return it as it was before."""
-        return await self._writer.submit(work.revoke_key(digest, at))
+        return await self._writer.submit(keys.revoke_key(digest, at))
+
+    async def edit_key(self, key_id: str, edit: Callable[[KeyRow], KeyRow]) -> KeyRow | None:
+        """Change a key."""
+        return await self._writer.submit(keys.edit_key(key_id, edit))
+
+    async def rotate_key(
+        self, key_id: str, old: bytes, new: tuple[bytes, str, str], at: datetime, until: datetime
+    ) -> KeyRow | None:
+        """Give a key another secret."""
+        return await self._writer.submit(keys.rotate_key(key_id, old, new, at, until))
 
     async def list_keys(self, owner: str | None) -> Sequence[KeyRow]:
         """List keys, oldest first."""
@@ -117,7 +126,7 @@ class SqliteStore:
 
     async def set_plan(self, owner: str, plan: str, at: datetime) -> None:
         """Give an owner and their keys a plan."""
-        await self._writer.submit(work.set_plan(owner, plan, at))
+        await self._writer.submit(keys.set_plan(owner, plan, at))
 
     async def begin(self, intent: Intent, holds: Sequence[Hold]) -> None:
         """Write an intent and take its holds."""

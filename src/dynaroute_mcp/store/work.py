@@ -10,22 +10,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from dynaroute_mcp.errors import InvalidRequest, LimitExceeded, NotFound
-from dynaroute_mcp.store.base import FeedbackRow, Hold, KeyRow, Metric
+from dynaroute_mcp.errors import LimitExceeded, NotFound
+from dynaroute_mcp.store.base import FeedbackRow, Hold, Metric
 from dynaroute_mcp.store.ledger import Exceeded, claims_of, pack
 from dynaroute_mcp.store.rows import (
     FEEDBACK_COLUMNS,
     INTENT_COLUMNS,
-    KEY_COLUMNS,
     OUTCOME_COLUMNS,
     amount,
     cost_values,
     feedback_values,
     from_nano,
     intent_values,
-    key_values,
     outcome_values,
-    read_key,
     text,
     to_micros,
 )
@@ -40,11 +37,6 @@ def _marks(columns: str) -> str:
     return ", ".join("?" for _ in columns.split(","))
 
 
-_ADD_KEY: Final = (
-    f"INSERT INTO keys ({KEY_COLUMNS}) VALUES ({_marks(KEY_COLUMNS)})"
-    " ON CONFLICT (key_id) DO NOTHING ON CONFLICT (digest) DO NOTHING"
-)
-FIND_KEY: Final = f"SELECT {KEY_COLUMNS} FROM keys WHERE digest = ?"
 _ADD_FEEDBACK: Final = f"INSERT INTO feedback ({FEEDBACK_COLUMNS}) VALUES ({_marks(FEEDBACK_COLUMNS)})"
 _BEGIN: Final = f"""
     INSERT INTO calls ({INTENT_COLUMNS}, holds, status, model_id, provider)
@@ -71,49 +63,6 @@ _FIND_COST: Final = """
 _REPRICE: Final = """
     UPDATE calls SET cost_nano_usd = ?, input_cost_nano_usd = ?, price_basis = ?, repriced = ? WHERE id = ?
 """
-_REVOKE_KEY: Final = "UPDATE keys SET revoked_at = ? WHERE digest = ? AND revoked_at IS NULL"
-_SET_PLAN: Final = """
-    INSERT INTO owners (owner, plan, changed_at) VALUES (?, ?, ?)
-    ON CONFLICT DO UPDATE SET plan = excluded.plan, changed_at = excluded.changed_at
-"""
-
-
-def add_key(row: KeyRow) -> Work[None]:
-    """Store a key.
-
-    Raises:
-        InvalidRequest: its id or digest is there already.
-    """
-    values = key_values(row)
-
-    def run(transaction: Transaction) -> None:
-        if transaction.connection.execute(_ADD_KEY, values).rowcount == 0:
-            raise InvalidRequest(f"key {row.key_id!r} exists already; make a new one")
-
-    return run
-
-
-def revoke_key(digest: bytes, at: datetime) -> Work[KeyRow | None]:
-    """Revoke a key unless it is already, and return it as it was."""
-
-    def run(transaction: Transaction) -> KeyRow | None:
-        found = transaction.connection.execute(FIND_KEY, (digest,)).fetchone()
-        if found is None:
-            return None
-        transaction.connection.execute(_REVOKE_KEY, (to_micros(at), digest))
-        return read_key(found)
-
-    return run
-
-
-def set_plan(owner: str, plan: str, at: datetime) -> Work[None]:
-    """Give an owner and all their keys a plan."""
-
-    def run(transaction: Transaction) -> None:
-        transaction.connection.execute(_SET_PLAN, (text(owner), plan, to_micros(at)))
-        transaction.connection.execute("UPDATE keys SET plan = ? WHERE owner = ?", (plan, text(owner)))
-
-    return run
 
 
 def begin(intent: Intent, holds: Sequence[Hold]) -> Work[None]:
@@ -228,7 +177,7 @@ def _refusal(exceeded: Exceeded, intent: Intent) -> LimitExceeded:
 def _how_to_raise(scope: str, intent: Intent) -> str:
     owner = intent.caller.owner
     if scope.startswith("key:"):
-        return f"To raise it make a key with a higher limit: `dynaroute keys create {owner}`"
+        return f"Raise it with `dynaroute keys edit {scope.removeprefix('key:')}`"
     if scope == "all" or scope.startswith("project:"):
         return "Raise it under `budgets` in the configuration"
     return f"Raise it with `dynaroute plan set {owner} PLAN`"
