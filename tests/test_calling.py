@@ -1,6 +1,7 @@
 """Calling: what a failure of each class leads to, and what is never tried again."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
@@ -16,7 +17,7 @@ from dynaroute_mcp.health import Health
 from dynaroute_mcp.providers.base import Call, Endpoint
 from dynaroute_mcp.settings import BreakerSettings, CallSettings
 from dynaroute_mcp.taxonomy import Level, Strategy
-from dynaroute_mcp.types import Ambient, Candidate, Choice, Finished, Routing, StreamEvent, TextDelta
+from dynaroute_mcp.types import Ambient, Candidate, Choice, Finished, Routing, StreamEvent, TextDelta, Usage
 
 
 def choice(*models: str) -> Choice:
@@ -340,3 +341,50 @@ async def test_silence_leaves_the_next_model_a_part_of_the_deadline(
         pass
 
     assert [call.clocks.first_token_s for call in script.calls] == [patience_s, min(60, deadline_s)]
+
+
+async def test_a_stream_counts_by_how_it_ends_and_tells_its_speed() -> None:
+    ticks = iter([0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 5.0])
+    done = Finished(finish_reason="stop", usage=Usage(output_tokens=100))
+    health = Health(BreakerSettings())
+    script = Script(events=(TextDelta(text="Hi"), done))
+    caller = calling(script, monotonic=lambda: next(ticks, 5.0), health=health)
+    async with caller.stream(ASK, choice(LUNA)) as placed:
+        assert health.snapshot(START) == ()
+        async for _ in placed.reply.events:
+            pass
+
+    (row,) = health.snapshot(START)
+    assert (row.successes, row.figures.calls, row.figures.failures) == (1, 1, 0)
+    assert row.figures.answer_p50_s is not None
+    assert row.figures.tokens_per_s is not None
+
+
+async def test_streams_that_always_break_open_the_breaker() -> None:
+    health = Health(BreakerSettings(failures=3))
+    script = Script(events=(TextDelta(text="Hi"),), breaks=failure(ProviderUnavailable))
+    caller = calling(script, health=health)
+
+    async def read() -> None:
+        async with caller.stream(ASK, choice(LUNA)) as placed:
+            async for _ in placed.reply.events:
+                pass
+
+    for _ in range(3):
+        with pytest.raises(StreamBroken):
+            await read()
+
+    (row,) = health.snapshot(START)
+    assert (row.state, row.successes, row.figures.error_rate) == ("open", 0, 1.0)
+
+
+async def test_a_stream_that_its_reader_leaves_speaks_for_the_model() -> None:
+    health = Health(BreakerSettings())
+    async with calling(Script(), health=health).stream(ASK, choice(LUNA)) as placed:
+        assert isinstance(placed.reply.events, AsyncGenerator)
+        async with aclosing(placed.reply.events) as events:
+            async for _ in events:
+                break
+
+    (row,) = health.snapshot(START)
+    assert (row.successes, row.figures.failures) == (1, 0)

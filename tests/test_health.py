@@ -1,12 +1,14 @@
 """The breaker: failures open it, a probe closes it, a rate limit is no failure, a deadline never moves back."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from dynaroute_mcp import errors
 from dynaroute_mcp.errors import (
     ProviderContentBlocked,
     ProviderError,
@@ -18,8 +20,10 @@ from dynaroute_mcp.errors import (
     ProviderTimedOut,
     ProviderUnavailable,
 )
-from dynaroute_mcp.health import Health, ModelHealth
+from dynaroute_mcp.health import Figures, Health, ModelHealth, Try, figures, tries_of
+from dynaroute_mcp.health.figures import SPARED
 from dynaroute_mcp.settings import BreakerSettings
+from dynaroute_mcp.types import Attempt, CallStatus, Outcome, Usage
 
 START = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MODEL, PROVIDER = "openai/gpt-6-luna", "openai"
@@ -188,16 +192,166 @@ def test_a_provider_that_asks_for_a_longer_pause_gets_it() -> None:
     assert health.cooling(START) == {MODEL: 300.0}
 
 
-def test_latency_is_a_moving_average_of_answers() -> None:
+def test_figures_tell_failures_waiting_and_speed_of_the_last_hour() -> None:
     health = Health(SETTINGS)
-    health.failed(MODEL, error(), START)
-    assert only(health, START).latency_s is None
+    health.succeeded(MODEL, START, 9.0, provider=PROVIDER, output_tokens=90)
+    for second in range(1, 5):
+        health.succeeded(
+            MODEL, after(3600 + second), 3.0, provider=PROVIDER, first_token_s=1.0, output_tokens=100
+        )
+    health.failed(MODEL, error(), after(3610), 0.2)
+    row = only(health, after(3620))
 
+    assert row.figures == Figures(
+        calls=5,
+        failures=1,
+        first_token_p50_s=1.0,
+        first_token_p95_s=1.0,
+        answer_p50_s=3.0,
+        answer_p95_s=3.0,
+        tokens_per_s=50.0,
+    )
+    assert row.figures.error_rate == 0.2
+    assert (row.successes, row.last_error) == (5, "provider_unavailable")
+
+
+def test_quantiles_are_values_that_were_measured() -> None:
+    rows = [Try(at=START, ok=True, took_s=float(number)) for number in range(1, 21)]
+
+    whole = figures(rows)
+    assert (whole.answer_p50_s, whole.answer_p95_s) == (10.0, 19.0)
+    assert figures([]) == Figures(
+        calls=0,
+        failures=0,
+        first_token_p50_s=None,
+        first_token_p95_s=None,
+        answer_p50_s=None,
+        answer_p95_s=None,
+        tokens_per_s=None,
+    )
+    assert figures([]).error_rate == 0
+
+
+def test_one_failure_is_no_proof_and_many_are() -> None:
+    health = Health(SETTINGS)
+    health.failed(MODEL, error(), START, 2.0)
+    assert health.conditions(START)[MODEL].error_rate == pytest.approx(1 / 6)
+
+    for _ in range(28):
+        health.succeeded(MODEL, after(1), 1.0, provider=PROVIDER)
+    for _ in range(11):
+        health.failed(MODEL, error(), after(1), 4.0)
+    ill = health.conditions(after(2))[MODEL]
+
+    assert (ill.degraded, ill.calls, ill.failures) == (True, 40, 12)
+    assert ill.error_rate == pytest.approx(12 / 45, abs=0.01)
+    assert ill.lost_s == pytest.approx(3.83, abs=0.01)
+
+
+def test_a_model_that_is_left_alone_is_trusted_again_within_the_hour() -> None:
+    health = Health(SETTINGS)
+    for _ in range(10):
+        health.failed(MODEL, error(), START, 1.0)
+
+    assert health.conditions(after(60))[MODEL].degraded
+    assert not health.conditions(after(3600))[MODEL].degraded
+
+
+def test_a_model_with_few_calls_is_judged_by_its_provider() -> None:
+    health = Health(BreakerSettings(failures=100))
+    for _ in range(10):
+        health.failed("openai/other", error(), START, 1.0)
+    health.succeeded(MODEL, START, 1.0, provider=PROVIDER)
+    seen = health.conditions(START)
+
+    assert seen[PROVIDER].degraded
+    assert seen[MODEL].error_rate == seen[PROVIDER].error_rate
+
+    for _ in range(60):
+        health.succeeded(MODEL, after(1), 1.0, provider=PROVIDER)
+    seen = health.conditions(after(2))
+    assert seen[MODEL].error_rate == 0
+    assert not seen[MODEL].degraded
+
+
+def test_speed_is_expected_from_the_newest_answers() -> None:
+    health = Health(SETTINGS)
+    health.succeeded(MODEL, START, 2.0, provider=PROVIDER, first_token_s=1.0, output_tokens=100)
+    health.succeeded("whole", START, 5.0, output_tokens=100)
+    health.succeeded("unknown", START, None)
+    seen = health.conditions(START)
+
+    assert seen[MODEL].answer_s(500) == pytest.approx(6.0)
+    assert seen["whole"].answer_s(500) == pytest.approx(25.0)
+    assert seen["unknown"].answer_s(500) is None
+
+
+def test_conditions_are_worked_out_once_a_second() -> None:
+    health = Health(SETTINGS)
     health.succeeded(MODEL, START, 1.0)
-    health.succeeded(MODEL, START, 2.0)
+    first = health.conditions(START)
+    health.failed(MODEL, error(), after(0.5))
 
-    assert only(health, START).latency_s == pytest.approx(1.2)
-    assert only(health, START).successes == 2
+    assert health.conditions(after(0.5)) is first
+    assert health.conditions(after(1.0)) is not first
+    assert health.conditions(START) is not first  # the wall clock was set back
+
+
+def test_the_books_teach_a_new_process_without_opening_a_breaker() -> None:
+    rows = [(MODEL, PROVIDER, Try(at=after(second), ok=second > 9, took_s=1.0)) for second in range(20)]
+    health = Health(SETTINGS)
+    health.recall(reversed(rows))
+
+    assert health.allow(MODEL, after(20))
+    assert only(health, after(20)).figures.failures == 10
+    assert only(health, after(20)).degraded
+
+
+def outcome(*attempts: Attempt, first_token_ms: int | None = None, status: CallStatus = "ok") -> Outcome:
+    return Outcome(
+        request_id="req_1",
+        finished_at=START,
+        status=status,
+        model_id=MODEL,
+        provider=PROVIDER,
+        usage=Usage(output_tokens=50),
+        cost=None,
+        gpt41_usd=Decimal(0),
+        baseline_usd=Decimal(0),
+        latency_ms=3_000,
+        first_token_ms=first_token_ms,
+        attempts=attempts,
+    )
+
+
+def attempt(code: str = "ok") -> Attempt:
+    return Attempt(model_id=MODEL, provider=PROVIDER, outcome=code, status=None, latency_ms=1_000)
+
+
+def test_tries_are_read_off_recorded_calls() -> None:
+    def tries(call: Outcome) -> list[Try]:
+        return [row for _, _, row in tries_of(call)]
+
+    good = Try(at=START, ok=True, took_s=1.0, output_tokens=50)
+    bad = Try(at=START, ok=False, took_s=1.0)
+    streamed = Try(at=START, ok=True, took_s=3.0, first_token_s=1.0, output_tokens=50)
+
+    assert tries(outcome(attempt("provider_garbled"), attempt())) == [bad, good]
+    assert tries(outcome(attempt(), first_token_ms=900)) == [streamed]
+    assert tries(outcome(attempt(), first_token_ms=900))[0].token_s == 0.04
+    assert tries(outcome(attempt("provider_garbled"), attempt(), first_token_ms=900))[1].took_s is None
+    assert tries(outcome(attempt(), first_token_ms=900, status="partial")) == [
+        Try(at=START, ok=False, took_s=None)
+    ]
+    assert tries(outcome(attempt("provider_rate_limited"))) == []
+    assert tries(outcome()) == []
+
+
+def test_what_is_spared_are_the_failures_that_speak_against_no_model() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    families = [kind for kind in kinds if issubclass(kind, ProviderError) and kind is not ProviderError]
+
+    assert {kind.code for kind in families if not (kind.counts_as_failure or kind.alert)} == SPARED
 
 
 def test_a_breaker_that_is_switched_off_stops_nobody() -> None:

@@ -34,6 +34,7 @@ from dynaroute_mcp.types import (
     ChatRequest,
     Choice,
     Completion,
+    Finished,
     StreamEvent,
     TextDelta,
 )
@@ -61,6 +62,8 @@ class Stream:
 
     events: AsyncIterator[StreamEvent]
     first_token_ms: int
+    started: float
+    """On the monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +137,9 @@ class Calling:
 
             placed = await self._first_success(trail, ask)
             guarded = Stream(
-                events=self._guard(placed.reply.events, placed.candidate),
+                events=self._guard(placed.reply, placed.candidate),
                 first_token_ms=placed.reply.first_token_ms,
+                started=placed.reply.started,
             )
             yield Placed(candidate=placed.candidate, reply=guarded, attempts=placed.attempts)
 
@@ -176,7 +180,7 @@ class Calling:
                     raise
                 await anyio.sleep(wait_s)
             else:
-                self._succeeded(trail, candidate, started)
+                self._succeeded(trail, candidate, started, reply)
                 return reply
         raise AssertionError("the last attempt returns or raises")
 
@@ -255,15 +259,18 @@ class Calling:
                 )
             await opened.enter_async_context(opening.pop_all())
         first_token_ms = round((self._monotonic() - started) * 1000)
-        return Stream(events=_chain(held, events), first_token_ms=first_token_ms)
+        return Stream(events=_chain(held, events), first_token_ms=first_token_ms, started=started)
 
-    async def _guard(
-        self, events: AsyncIterator[StreamEvent], candidate: Candidate
-    ) -> AsyncIterator[StreamEvent]:
+    async def _guard(self, stream: Stream, candidate: Candidate) -> AsyncIterator[StreamEvent]:
+        """Pass a stream on, and note how it ended; who leaves early has no complaint against the model."""
+        took_s, tokens, broken = None, 0, False
         try:
-            async for event in events:
+            async for event in stream.events:
+                if isinstance(event, Finished):
+                    took_s, tokens = self._monotonic() - stream.started, event.usage.output_tokens
                 yield event
         except ProviderError as error:
+            broken = True
             self._health.failed(candidate.model_id, error, self._clock())
             raise StreamBroken(
                 f"the stream of {candidate.model_id} broke after its first content: {error}",
@@ -271,13 +278,31 @@ class Calling:
                 model_id=error.model_id,
                 status=error.status,
             ) from error
+        finally:
+            if not broken:
+                self._health.succeeded(
+                    candidate.model_id,
+                    self._clock(),
+                    took_s,
+                    provider=candidate.provider,
+                    first_token_s=stream.first_token_ms / 1000,
+                    output_tokens=tokens,
+                )
 
     def _dialect(self, call: Call) -> Dialect:
         return self._dialects[call.endpoint.provider.dialect]
 
-    def _succeeded(self, trail: _Trail, candidate: Candidate, started: float) -> None:
+    def _succeeded(self, trail: _Trail, candidate: Candidate, started: float, reply: object) -> None:
+        """Add a success to the trail; whether a stream is one shows at its end."""
         latency_s = self._monotonic() - started
-        self._health.succeeded(candidate.model_id, self._clock(), latency_s)
+        if isinstance(reply, Completion):
+            self._health.succeeded(
+                candidate.model_id,
+                self._clock(),
+                latency_s,
+                provider=candidate.provider,
+                output_tokens=reply.usage.output_tokens,
+            )
         trail.attempts.append(
             Attempt(
                 model_id=candidate.model_id,
@@ -289,14 +314,15 @@ class Calling:
         )
 
     def _failed(self, trail: _Trail, candidate: Candidate, error: ProviderError, started: float) -> None:
-        self._health.failed(candidate.model_id, error, self._clock())
+        latency_s = self._monotonic() - started
+        self._health.failed(candidate.model_id, error, self._clock(), latency_s)
         trail.attempts.append(
             Attempt(
                 model_id=candidate.model_id,
                 provider=candidate.provider,
                 outcome=error.code,
                 status=error.status,
-                latency_ms=round((self._monotonic() - started) * 1000),
+                latency_ms=round(latency_s * 1000),
                 message=str(error),
             )
         )

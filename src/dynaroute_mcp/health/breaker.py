@@ -1,4 +1,4 @@
-"""Who is well enough to be asked: a circuit breaker per model, and how long its answers take.
+"""Who is well enough to be asked: a circuit breaker per model, and how its calls went lately.
 
 A model that keeps failing is left alone for a while, then one call may probe it. A rate limit only cools a model
 down; it is no failure. A rejected key or an empty account cools its whole provider. Pure state: the clock is an
@@ -6,8 +6,8 @@ argument, and nothing here waits, calls or logs.
 """
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -17,6 +17,8 @@ from dynaroute_mcp.errors import (
     ProviderQuotaExhausted,
     ProviderRateLimited,
 )
+from dynaroute_mcp.health.figures import SPARED, Figures, Try, figures
+from dynaroute_mcp.health.trend import Condition, Trend
 from dynaroute_mcp.settings import BreakerSettings
 
 State = Literal["closed", "open", "half_open", "cooling"]
@@ -27,9 +29,13 @@ _ALERT_COOL_S: Final = 60.0
 """After a failure that only the operator can mend."""
 _LONGEST_COOL_S: Final = 3600.0
 """No provider may ask for more."""
-_LATENCY_WEIGHT: Final = 0.2
-"""Share of the newest latency in the moving average."""
 _REMEMBERED_FAILURES: Final = 100
+_REMEMBERED_TRIES: Final = 100
+"""Newest tries of a model that the figures rest on."""
+_FIGURES_S: Final = 3600.0
+"""Older tries are in no figure."""
+_CONDITIONS_EVERY_S: Final = 1.0
+"""Conditions are worked out at most so often: they change slowly, and every choice asks for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +51,12 @@ class ModelHealth:
     failures: int
     """All failures that speak against it."""
     rate_limits: int
-    latency_s: float | None
-    """Moving average over successful calls; `None` before the first."""
     last_error: str | None
-    """Code of the newest error."""
+    """Code of the newest error: why it rests, if it does."""
+    figures: Figures
+    """Of its newest calls within an hour; those of the books at the start are among them."""
+    degraded: bool = False
+    """It fails so often that others are preferred where they cost little more."""
 
 
 @dataclass(slots=True)
@@ -65,8 +73,10 @@ class _Record:
     successes: int = 0
     failures: int = 0
     rate_limits: int = 0
-    latency_s: float | None = None
     last_error: str | None = None
+    provider: str | None = None
+    tries: deque[Try] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_TRIES))
+    trend: Trend = field(default_factory=Trend)
 
     def wait_s(self, now: datetime) -> float:
         """Seconds until it may be asked, 0 when it may."""
@@ -87,6 +97,10 @@ class Health:
     def __init__(self, settings: BreakerSettings) -> None:
         self._settings = settings
         self._records: dict[str, _Record] = {}
+        self._providers: dict[str, Trend] = {}
+        """Of all models of a provider together."""
+        self._conditions: Mapping[str, Condition] = {}
+        self._conditions_at: datetime | None = None
 
     def allow(self, model_id: str, now: datetime) -> bool:
         """Tell whether a model may be asked; a yes to a half-open one is the single leave to probe it."""
@@ -99,19 +113,37 @@ class Health:
             record.probe_until = now + timedelta(seconds=self._settings.open_s)
         return True
 
-    def succeeded(self, model_id: str, now: datetime, latency_s: float) -> None:
-        """Note an answer: the breaker closes, a rate limit's time stays."""
+    def succeeded(
+        self,
+        model_id: str,
+        now: datetime,
+        took_s: float | None,
+        *,
+        provider: str | None = None,
+        first_token_s: float | None = None,
+        output_tokens: int = 0,
+    ) -> None:
+        """Note an answer that ended well: the breaker closes, a rate limit's time stays.
+
+        Args:
+            model_id: who answered.
+            now: when it had ended.
+            took_s: from the question to the end of the answer; `None` when nobody waited for the end.
+            provider: whose model it is.
+            first_token_s: from the question to the first content, of a stream.
+            output_tokens: of the answer; 0 when they are not known.
+        """
         record = self._record(model_id)
         record.successes += 1
         record.recent.clear()
         record.open_until = record.probe_until = None
         if record.cool_until and record.cool_until <= now:
             record.cool_until = None
-        old = latency_s if record.latency_s is None else record.latency_s
-        record.latency_s = old + _LATENCY_WEIGHT * (latency_s - old)
+        good = Try(at=now, ok=True, took_s=took_s, first_token_s=first_token_s, output_tokens=output_tokens)
+        self._remember(model_id, provider, good)
 
-    def failed(self, model_id: str, error: ProviderError, now: datetime) -> None:
-        """Note a failure by its class; a deadline is only ever moved later."""
+    def failed(self, model_id: str, error: ProviderError, now: datetime, took_s: float | None = None) -> None:
+        """Note a failure by its class, and the seconds it took; a deadline is only ever moved later."""
         whole_provider = isinstance(error, ProviderKeyRejected | ProviderQuotaExhausted)
         record = self._record(error.provider if whole_provider else model_id)
         record.last_error = error.code
@@ -124,6 +156,13 @@ class Health:
             record.failures += 1
             record.cool_until = _later(record.cool_until, now, error.retry_after_s or _ALERT_COOL_S)
         record.probe_until = None
+        if not whole_provider and error.code not in SPARED:
+            self._remember(model_id, error.provider, Try(at=now, ok=False, took_s=took_s))
+
+    def recall(self, rows: Iterable[tuple[str, str, Try]]) -> None:
+        """Take over what the books tell of earlier calls: model, provider, try. It opens no breaker."""
+        for model_id, provider, row in sorted(rows, key=lambda each: each[2].at):
+            self._remember(model_id, provider, row)
 
     def cooling(self, now: datetime) -> Mapping[str, float]:
         """Seconds that each model or provider must still be left alone; only those that must."""
@@ -143,11 +182,47 @@ class Health:
                 successes=record.successes,
                 failures=record.failures,
                 rate_limits=record.rate_limits,
-                latency_s=record.latency_s,
                 last_error=record.last_error,
+                figures=figures(_since(record.tries, now)),
+                degraded=self._condition(record, now).degraded,
             )
             for key, record in sorted(self._records.items())
         )
+
+    def conditions(self, now: datetime) -> Mapping[str, Condition]:
+        """How models did lately, by id, and providers that are degraded as a whole; nobody else is in it.
+
+        A model with too few calls of its own is judged by its provider's. Worked out anew once a second at most.
+        """
+        known_at = self._conditions_at
+        if known_at is None or not 0 <= (now - known_at).total_seconds() < _CONDITIONS_EVERY_S:
+            whole = {
+                provider: trend.condition(now, calls=0, failures=0)
+                for provider, trend in self._providers.items()
+                if trend.tells(now)
+            }
+            own = {key: self._condition(record, now) for key, record in self._records.items() if record.tries}
+            self._conditions = {key: each for key, each in whole.items() if each.degraded} | own
+            self._conditions_at = now
+        return self._conditions
+
+    def _condition(self, record: _Record, now: datetime) -> Condition:
+        """Tell how a model does, of whose own failures there may be too few to judge by."""
+        provider = self._providers.get(record.provider or "")
+        recent = _since(record.tries, now)
+        failures = sum(not row.ok for row in recent)
+        own = record.trend.condition(now, calls=len(recent), failures=failures)
+        if record.trend.tells(now) or provider is None or not provider.tells(now):
+            return own
+        return replace(own, error_rate=provider.condition(now, calls=0, failures=0).error_rate)
+
+    def _remember(self, model_id: str, provider: str | None, row: Try) -> None:
+        record = self._record(model_id)
+        record.tries.append(row)
+        record.trend.add(row)
+        if provider is not None:
+            record.provider = provider
+            self._providers.setdefault(provider, Trend()).add(row)
 
     def _record(self, key: str) -> _Record:
         return self._records.setdefault(key, _Record())
@@ -169,3 +244,8 @@ class Health:
 def _later(old: datetime | None, now: datetime, wait_s: float) -> datetime:
     new = now + timedelta(seconds=min(wait_s, _LONGEST_COOL_S))
     return new if old is None else max(old, new)
+
+
+def _since(tries: Iterable[Try], now: datetime) -> list[Try]:
+    oldest = now - timedelta(seconds=_FIGURES_S)
+    return [row for row in tries if row.at >= oldest]
