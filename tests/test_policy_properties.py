@@ -20,6 +20,7 @@ from tests.policy_examples import (
 
 from dynaroute_mcp.catalog import Catalog, Constraints, Model, Price, UsdPerMtok
 from dynaroute_mcp.errors import ContextTooLong, NoCandidate
+from dynaroute_mcp.health import Condition
 from dynaroute_mcp.policy import Pin, Situation, choose, needs
 from dynaroute_mcp.settings import Rule, Settings
 from dynaroute_mcp.taxonomy import Category, Level, Strategy
@@ -30,6 +31,17 @@ CENTS = st.integers(min_value=1, max_value=2_000).map(lambda cents: str(Decimal(
 FEW = settings(max_examples=25, deadline=None)
 """Each example is a whole world; more of them would take longer than a test may."""
 RARELY = st.integers(0, 9).map(lambda number: number == 9)
+
+
+CONDITIONS = st.builds(
+    Condition,
+    error_rate=st.sampled_from([0.0, 0.05, 0.1, 0.3, 0.95]),
+    lost_s=st.integers(0, 60).map(float),
+    calls=st.just(40),
+    failures=st.integers(0, 40),
+    first_token_s=st.none() | st.integers(0, 100).map(lambda tenths: tenths / 10),
+    token_s=st.none() | st.integers(0, 100).map(lambda thousandths: thousandths / 1000),
+)
 
 
 @st.composite
@@ -98,6 +110,7 @@ def situations(draw: st.DrawFn) -> Situation:
         where,
         usable=frozenset(draw(st.sets(st.sampled_from(sorted(PROVIDERS)), min_size=2))),
         cooling=dict.fromkeys(draw(some_names), 5.0),
+        conditions=draw(st.dictionaries(st.sampled_from([*ids, *PROVIDERS]), CONDITIONS, max_size=4)),
         pin=draw(
             st.none() | st.builds(Pin, model_id=st.sampled_from(ids), warm_tokens=st.integers(0, 50_000))
         ),
@@ -177,8 +190,15 @@ def test_a_dominated_model_changes_nothing(where: Situation, worse: int, dearer:
     rows = catalog.prices.get(original.id, ())
     prices = {**catalog.prices, double.id: tuple(_dearer(row, double.id, dearer) for row in rows)}
     as_ill = {double.id: where.cooling[original.id]} if original.id in where.cooling else {}
+    own = where.conditions.get(original.id)
+    as_unwell = {double.id: own} if own is not None else {}
     after = chosen(
-        replace(where, catalog=replace(catalog, prices=prices), cooling={**where.cooling, **as_ill})
+        replace(
+            where,
+            catalog=replace(catalog, prices=prices),
+            cooling={**where.cooling, **as_ill},
+            conditions={**where.conditions, **as_unwell},
+        )
     )
     assert after is not None
 
@@ -227,7 +247,7 @@ def test_an_exclusion_always_wins(where: Situation, data: st.DataObject) -> None
 @FEW
 @given(situations())
 def test_a_balanced_choice_is_the_cheapest_that_meets_the_demand(where: Situation) -> None:
-    free = replace(where, pin=None, strategy=Strategy.BALANCED, settings=Settings())
+    free = replace(where, pin=None, strategy=Strategy.BALANCED, settings=Settings(), conditions={})
     choice = chosen(free)
     if choice is None or not choice.meets_demand or choice.winner.expected_usd is None:
         return

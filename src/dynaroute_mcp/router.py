@@ -233,6 +233,7 @@ class Router:
             strategy=request.routing.strategy or caller.strategy or settings.strategy,
             usable=frozenset(catalog.providers) if simulated else frozenset(self._availability.endpoints),
             cooling=health.cooling(now),
+            conditions=health.conditions(now),
             at=now,
             settings=settings,
             pin=pin,

@@ -258,6 +258,12 @@ class Ladder(Row):
     """How many more turns a conversation is expected to have when a move is weighed."""
     fallbacks: Annotated[int, Field(ge=0, le=20)]
     """How many models stand behind the winner."""
+    lost_second_usd: Dollars = Decimal(0)
+    """What a second is worth that a failed try takes, when a failing model is weighed against a dearer one."""
+    failing_quality: Share = 0.0
+    """Quality that `best` gives up for not asking a model that always fails; in proportion for one that does less."""
+    near_cost: Share = 0.0
+    """Share by which expected costs may differ and still be taken as equal."""
     learnt_after: Annotated[int, Field(gt=0)]
     """How many own calls of a category and level replace the prior of its output."""
 

@@ -197,7 +197,7 @@ class Health:
         known_at = self._conditions_at
         if known_at is None or not 0 <= (now - known_at).total_seconds() < _CONDITIONS_EVERY_S:
             whole = {
-                provider: trend.condition(now, calls=0, failures=0)
+                provider: trend.condition(now)
                 for provider, trend in self._providers.items()
                 if trend.tells(now)
             }
@@ -208,13 +208,13 @@ class Health:
 
     def _condition(self, record: _Record, now: datetime) -> Condition:
         """Tell how a model does, of whose own failures there may be too few to judge by."""
-        provider = self._providers.get(record.provider or "")
-        recent = _since(record.tries, now)
-        failures = sum(not row.ok for row in recent)
-        own = record.trend.condition(now, calls=len(recent), failures=failures)
-        if record.trend.tells(now) or provider is None or not provider.tells(now):
+        own, provider = record.trend.condition(now), self._providers.get(record.provider or "")
+        if provider is not None and not record.trend.tells(now) and provider.tells(now):
+            return replace(own, error_rate=provider.condition(now).error_rate)
+        if not own.degraded:
             return own
-        return replace(own, error_rate=provider.condition(now, calls=0, failures=0).error_rate)
+        recent = _since(record.tries, now)
+        return replace(own, calls=len(recent), failures=sum(not row.ok for row in recent))
 
     def _remember(self, model_id: str, provider: str | None, row: Try) -> None:
         record = self._record(model_id)

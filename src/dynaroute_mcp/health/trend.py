@@ -30,9 +30,9 @@ class Condition:
     """In [0, 0.95], a few good calls taken for granted."""
     lost_s: float
     """Seconds that a failure took, on average."""
-    calls: int
-    """Newest calls that `failures` are counted in."""
-    failures: int
+    calls: int = 0
+    """Newest calls that `failures` are counted in; 0 where it is not degraded, or judged by its provider."""
+    failures: int = 0
     first_token_s: float | None = None
     """Of streams; `None` without any."""
     token_s: float | None = None
@@ -97,14 +97,12 @@ class Trend:
         self._fade(now)
         return self._calls.weight >= _TELLS_FROM
 
-    def condition(self, now: datetime, *, calls: int, failures: int) -> Condition:
-        """Tell how it does; the counts are for people."""
+    def condition(self, now: datetime) -> Condition:
+        """Tell how it does."""
         self._fade(now)
         return Condition(
             error_rate=min(_MOST, self._calls.total / (self._calls.weight + _GOOD_BEFORE)),
             lost_s=self._lost.value or 0.0,
-            calls=calls,
-            failures=failures,
             first_token_s=self._first_token.value,
             token_s=self._token.value,
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dynaroute_mcp.errors import ContextTooLong, DynarouteError, NoCandidate
+from dynaroute_mcp.policy.condition import ailment, answer_s
 from dynaroute_mcp.policy.demand import demanded_quality, shortfall
 from dynaroute_mcp.policy.filters import Kind, Objection
 from dynaroute_mcp.policy.rank import Lead, Ranking, cost_key, liking
@@ -57,6 +58,7 @@ def praise(situation: Situation, verdict: Verdict) -> str:
     if not count:
         return f"{winner.model_id} ({about}) comes closest to {demand}; no model at hand meets it{hint}"
     how = "the best" if situation.strategy is Strategy.BEST else "the cheapest"
+    how = "the fastest that costs as little as any" if verdict.ranking.overtaken is not None else how
     return f"{winner.model_id} ({about}) is {how} of {count} that meet {demand}{hint}"
 
 
@@ -93,11 +95,22 @@ def _behind(situation: Situation, verdict: Verdict, loser: Candidate) -> str:
     if loser.expected_usd is None or winner.expected_usd is None:
         return "price unknown" if loser.expected_usd is None else "not the model asked for"
     more = loser.expected_usd - winner.expected_usd
+    drawback = _drawback(situation, verdict, loser) if situation.conditions else None
     if more > 0:
-        return f"dearer by {dollars(more)}"
+        return f"dearer by {dollars(more)}" + (f"; {drawback}" if drawback else "")
     if more < 0:
-        return f"cheaper by {dollars(-more)}, but {verdict.lead.note or 'less fit'}"
-    return f"costs the same{_lesser(situation, winner, loser)}"
+        return f"cheaper by {dollars(-more)}, but {verdict.lead.note or drawback or 'less fit'}"
+    return "costs the same" + (f", {drawback}" if drawback else _lesser(situation, winner, loser))
+
+
+def _drawback(situation: Situation, verdict: Verdict, loser: Candidate) -> str | None:
+    """What speaks against a candidate beside its price: that it fails, or that it was passed over as slower."""
+    if ill := ailment(situation, loser):
+        return ill
+    mine, theirs = answer_s(situation, verdict.winner), answer_s(situation, loser)
+    if verdict.ranking.overtaken is None or mine is None or theirs is None or theirs <= mine:
+        return None
+    return f"slower by {theirs - mine:.1f} s"
 
 
 def _lesser(situation: Situation, winner: Candidate, loser: Candidate) -> str:
@@ -131,6 +144,8 @@ def notes(situation: Situation, verdict: Verdict) -> tuple[str, ...]:
         )
     if situation.cooling.get(winner.model_id) or situation.cooling.get(winner.provider):
         told.append("every model that could answer is cooling down; this call probes one")
+    elif ill := ailment(situation, winner):
+        told.append(f"{winner.model_id} is {ill}")
     if winner.expected_usd is None:
         told.append(f"the price of {winner.model_id} is unknown")
     told += _cliffs(situation, winner)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from heapq import nsmallest
 
 from dynaroute_mcp.catalog import Catalog, Model
+from dynaroute_mcp.policy.condition import Impairment, faster, handicap
 from dynaroute_mcp.policy.estimate import call_usd
 from dynaroute_mcp.policy.filters import ids_of
 from dynaroute_mcp.policy.situation import Situation
@@ -27,6 +28,8 @@ class Ranking:
     """Those that meet the demand, the first choice first."""
     weak: tuple[Candidate, ...]
     """The others, best first."""
+    overtaken: Candidate | None = None
+    """Who would be first by cost alone, where a near equal that is faster goes before it."""
 
     @property
     def order(self) -> tuple[Candidate, ...]:
@@ -44,10 +47,11 @@ class Lead:
 
 def rank(situation: Situation, candidates: Iterable[Candidate], demanded: float) -> Ranking:
     """Order candidates: those that meet the demand by the strategy, then the others by quality."""
-    by_cost = cost_key(situation)
+    impaired = handicap(situation)
+    by_cost = cost_key(situation, impaired)
 
     def by_quality(candidate: Candidate) -> tuple[float, CostKey]:
-        return -candidate.quality, by_cost(candidate)
+        return impaired(candidate)[1] - candidate.quality, by_cost(candidate)
 
     everyone = tuple(candidates)
     good = [candidate for candidate in everyone if candidate.quality >= demanded]
@@ -57,16 +61,21 @@ def rank(situation: Situation, candidates: Iterable[Candidate], demanded: float)
     else:
         good.sort(key=by_cost)
     weak.sort(key=by_quality)
-    return Ranking(good=tuple(good), weak=tuple(weak))
+    first = None if situation.strategy is Strategy.BEST else faster(situation, good, liking(situation))
+    if first is None:
+        return Ranking(good=tuple(good), weak=tuple(weak))
+    rest = (each for each in good if each is not first)
+    return Ranking(good=(first, *rest), weak=tuple(weak), overtaken=good[0])
 
 
-def cost_key(situation: Situation) -> Callable[[Candidate], CostKey]:
-    """How candidates that are good enough compare."""
-    turn = liking(situation)
+def cost_key(situation: Situation, impaired: Impairment | None = None) -> Callable[[Candidate], CostKey]:
+    """How candidates that are good enough compare; what failures are expected to cost counts as cost."""
+    turn, impaired = liking(situation), impaired or handicap(situation)
 
     def key(candidate: Candidate) -> CostKey:
-        usd = candidate.expected_usd
-        return usd is None, usd or Decimal(0), turn(candidate), -candidate.quality, candidate.model_id
+        usd, lost_usd = candidate.expected_usd, impaired(candidate)[0]
+        dear = (usd or Decimal(0)) + lost_usd if lost_usd else usd or Decimal(0)
+        return usd is None, dear, turn(candidate), -candidate.quality, candidate.model_id
 
     return key
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from dynaroute_mcp.catalog import Capability, Catalog
+from dynaroute_mcp.health import Condition
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.taxonomy import Category, Level, Strategy
 from dynaroute_mcp.types import (
@@ -60,6 +61,8 @@ class Situation:
     settings: Settings
     cooling: Mapping[str, float] = field(default_factory=dict)
     """Seconds that models and providers (by id) must still be left alone."""
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    """How models did lately, and providers that fail as a whole, by id."""
     usd_left: Decimal | None = None
     """What the tightest budget leaves for this request; `None` without one."""
     priced_only: bool = False
