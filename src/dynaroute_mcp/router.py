@@ -13,7 +13,7 @@ import anyio
 from dynaroute_mcp.availability import Availability
 from dynaroute_mcp.books import Books, Decision, Standing
 from dynaroute_mcp.calling import Calling
-from dynaroute_mcp.classifier import Classifier
+from dynaroute_mcp.classifier import Classifier, SecondOpinion
 from dynaroute_mcp.classifier.conversation import last_ask
 from dynaroute_mcp.conversations import Conversations
 from dynaroute_mcp.delivery import Routed, answer_of, ended, failed
@@ -30,6 +30,9 @@ Progress = Callable[[str], Awaitable[None]]
 
 _INLINE_CHARS = 4_000
 """Texts up to this length are classified on the event loop: a thread would cost more than the work."""
+
+_SECONDS_AT_ONCE, _SECONDS_WAITING = 2, 32
+"""Prompts that the second tier judges at a time, and how many may wait for it: beyond, the first tier's word stands."""
 
 _RESERVE_TRIES = 3
 """How often a cheaper choice is sought when others take the rest of a budget meanwhile."""
@@ -60,6 +63,8 @@ class Router:
         ambient: Ambient,
     ) -> None:
         self._classifier = classifier
+        self._second = classifier if isinstance(classifier, SecondOpinion) else None
+        self._seconds = anyio.CapacityLimiter(_SECONDS_AT_ONCE)
         self._availability = availability
         self._books = books
         self._real = real
@@ -76,6 +81,8 @@ class Router:
             label = self._classifier.classify(text)
         else:
             label = await anyio.to_thread.run_sync(self._classifier.classify, text)
+        if level is None or category is None:
+            label = await self._reconsidered(text, label)
         if level is not None:
             label = replace(
                 label, levels={each: float(each == level) for each in Level}, level_overridden=True
@@ -84,6 +91,15 @@ class Router:
             certain = {each: float(each == category) for each in Category}
             label = replace(label, categories=certain, category_overridden=True)
         return label
+
+    async def _reconsidered(self, text: str, label: Classification) -> Classification:
+        """Ask the second tier where the first is unsure, unless too many wait for it already."""
+        second, queue = self._second, self._seconds
+        if second is None or not second.wanted(label):
+            return label
+        if queue.statistics().tasks_waiting >= _SECONDS_WAITING:
+            return label
+        return await anyio.to_thread.run_sync(second.refine, text, label, limiter=queue)
 
     async def choose(self, request: ChatRequest, caller: Caller) -> Decision:
         """Classify a request and choose its model, without calling anyone or spending anything.

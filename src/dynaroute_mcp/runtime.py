@@ -26,6 +26,7 @@ from dynaroute_mcp.calling import Calling
 from dynaroute_mcp.catalog import Catalog, load_catalog
 from dynaroute_mcp.catalog import Dialect as DialectName
 from dynaroute_mcp.classifier.model import load_classifier
+from dynaroute_mcp.classifier.second import find_second_tier
 from dynaroute_mcp.errors import StoreUnavailable
 from dynaroute_mcp.health import Health
 from dynaroute_mcp.pricing.check import STALE_AFTER_DAYS
@@ -111,7 +112,7 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
         spoken = dialects(wire, estimate=estimate_tokens)
         stand_ins = _stand_ins(catalog)
         router = Router(
-            classifier=classifier,
+            classifier=(find_second_tier(classifier) if settings.classifier.accurate else None) or classifier,
             availability=availability,
             books=books,
             real=_lane(availability, spoken, lambda: availability.endpoints, settings, ambient),

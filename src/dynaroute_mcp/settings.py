@@ -86,6 +86,19 @@ class BreakerSettings(Section):
     enabled: bool = True
 
 
+class ClassifierSettings(Section):
+    """What judges prompts beside the first, local tier."""
+
+    accurate: bool = True
+    """Ask the second, local tier where the first is unsure; it needs the extra `accurate`."""
+    refine_model: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """Model that is asked, and paid, where both are unsure; `None` asks nobody."""
+    refine_below: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.4
+    """Confidence below which it is asked."""
+    refine_s: Annotated[float, Field(gt=0, le=30, allow_inf_nan=False)] = 3.0
+    """How long its opinion is waited for."""
+
+
 class Budget(Section):
     """A ceiling on dollars."""
 
@@ -125,6 +138,7 @@ class Settings(Section):
     providers: Mapping[str, ProviderSettings] = {}
     calls: CallSettings = CallSettings()
     breaker: BreakerSettings = BreakerSettings()
+    classifier: ClassifierSettings = ClassifierSettings()
     check_models: bool = True
     """Ask each provider once, soon after the start, which models it still lists."""
     discover_local: bool = True

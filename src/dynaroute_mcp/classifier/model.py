@@ -43,8 +43,8 @@ class LocalClassifier:
         seen = features(text)
         outputs = self._outputs(seen)
         head = self._weights.head
-        categories = _softmax(outputs[: len(_CATEGORIES)], head.category_temperature)
-        levels = _softmax(
+        categories = softmax(outputs[: len(_CATEGORIES)], head.category_temperature)
+        levels = softmax(
             [
                 value + shift
                 for value, shift in zip(outputs[len(_CATEGORIES) :], head.level_shift, strict=True)
@@ -57,7 +57,7 @@ class LocalClassifier:
         return Classification(
             categories=ranked,
             levels=graded,
-            signals=self._signals(seen, order[0]),
+            signals=self.signals(seen, _CATEGORIES[order[0]]),
             difficulty=difficulty(text, seen, ranked, graded),
         )
 
@@ -98,8 +98,9 @@ class LocalClassifier:
         self._rows[row] = value = int.from_bytes(wide, "little")
         return value
 
-    def _signals(self, seen: Features, lane: int) -> tuple[str, ...]:
-        """What added most to the chosen category, cues before words of equal weight."""
+    def signals(self, seen: Features, category: Category) -> tuple[str, ...]:
+        """What added most to a category, cues before words of equal weight."""
+        lane = _CATEGORIES.index(category)
         found = {CUES[number]: self._contribution(number, lane) for number in seen.cues}
         weight = max(1, len(seen.groups[1])) ** -0.5
         for slot, word in seen.words.items():
@@ -115,7 +116,8 @@ class LocalClassifier:
         return self._weights.head.scale[lane] * (lanes[lane] - sum(lanes) / len(_CATEGORIES)) if row else 0.0
 
 
-def _softmax(values: Sequence[float], temperature: float) -> list[float]:
+def softmax(values: Sequence[float], temperature: float) -> list[float]:
+    """Probabilities of logits; a temperature above 1 makes them less sure."""
     top = max(values)
     powers = [math.exp((value - top) / temperature) for value in values]
     total = sum(powers)
