@@ -192,13 +192,14 @@ async def scripted_core(
         )
         return Lane(calling=calling, health=health)
 
+    real = lane(lambda: availability.endpoints)
     async with open_store(chosen.database) as opened:
         books_store = store or opened
         router = Router(
             classifier=classifier or Fixed(),
             availability=availability,
             books=Books(books_store, availability, chosen, ambient),
-            real=lane(lambda: availability.endpoints),
+            real=real,
             sandbox=lane(lambda: stand_ins),
             settings=chosen,
             ambient=ambient,
@@ -206,7 +207,7 @@ async def scripted_core(
         yield Core(
             router=router,
             accounts=Accounts(books_store, CATALOG, ambient),
-            reports=Reports(books_store, availability, ambient),
+            reports=Reports(books_store, availability, ambient, real.health),
             availability=availability,
             settings=chosen,
             store=books_store,

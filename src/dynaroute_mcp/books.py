@@ -126,6 +126,10 @@ class Experience:
         self._wanted.set()
         return self._learnt
 
+    async def wanted(self) -> None:
+        """Wait until somebody asks."""
+        await self._wanted.wait()
+
     async def keep(self) -> None:
         """Read whenever somebody asked, until cancelled."""
         while True:

@@ -4,6 +4,7 @@ Sums come from the store as they were recorded; nothing is estimated here. Savin
 """
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from typing import Literal
 from dynaroute_mcp.availability import Availability
 from dynaroute_mcp.catalog import Capability, Model
 from dynaroute_mcp.errors import InvalidRequest, NotFound, StoreUnavailable
+from dynaroute_mcp.health import Figures, Health, ModelHealth, Try, figures, tries_of
 from dynaroute_mcp.limits import window
 from dynaroute_mcp.policy import levels_served
 from dynaroute_mcp.pricing import NOTHING, Rates, current_rates, gpt41_saving, price
@@ -25,6 +27,13 @@ MAX_TOKENS = 1_000_000_000
 
 _GRACE = timedelta(minutes=1)
 """How long after its deadline a call without an outcome counts as lost."""
+
+VITALS_HOURS = 1
+"""How far back the books are read for how models did lately."""
+_VITALS_CALLS = 2_000
+"""Newest calls of that time that are read."""
+_RECALLED_CALLS = 300
+"""As many teach a new process how models are: enough to judge by, and read within milliseconds."""
 
 Period = Literal["today", "week", "month", "all"]
 
@@ -66,6 +75,17 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Vitals:
+    """How one model did lately."""
+
+    id: str
+    """A model, or a provider as a whole."""
+    figures: Figures
+    breaker: ModelHealth | None = None
+    """How one process stands to it; `None` where the figures are of all processes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Repriced:
     """What today's catalog makes of the recorded calls of one model."""
 
@@ -81,10 +101,14 @@ class Repriced:
 class Reports:
     """Answers questions about prices and about the books."""
 
-    def __init__(self, store: Store, availability: Availability, ambient: Ambient) -> None:
+    def __init__(
+        self, store: Store, availability: Availability, ambient: Ambient, health: Health | None = None
+    ) -> None:
+        """Take what is reported on; `health` is of the real providers in this process."""
         self._store = store
         self._availability = availability
         self._clock = ambient.clock
+        self._health = health
 
     async def models(
         self,
@@ -206,6 +230,30 @@ class Reports:
         if now is None or (outcome.cost is not None and _nano(now) == _nano(outcome.cost)):
             return None
         return outcome.cost, now
+
+    def vitals_here(self) -> tuple[Vitals, ...]:
+        """How this process stands to each model and provider that it asked; other processes have their own breakers."""
+        rows = self._health.snapshot(self._clock()) if self._health else ()
+        return tuple(Vitals(id=row.id, figures=row.figures, breaker=row) for row in rows)
+
+    async def vitals(self) -> tuple[Vitals, ...]:
+        """How each model did in the last hour by the books, whichever process asked; by id."""
+        found: defaultdict[str, list[Try]] = defaultdict(list)
+        for model_id, _, each in await self._tries(self._clock(), _VITALS_CALLS):
+            found[model_id].append(each)
+        return tuple(Vitals(id=model_id, figures=figures(found[model_id])) for model_id in sorted(found))
+
+    async def recall(self, before: datetime) -> None:
+        """Teach this process how models did in the hour before; a database that can't be read teaches nothing."""
+        if self._health is not None:
+            with contextlib.suppress(StoreUnavailable):
+                self._health.recall(await self._tries(before, _RECALLED_CALLS))
+
+    async def _tries(self, until: datetime, calls: int) -> list[tuple[str, str, Try]]:
+        """Read the tries of the newest calls that were begun in the hour before."""
+        which = CallFilter(since=until - timedelta(hours=VITALS_HOURS), until=until)
+        rows = [row.outcome async for row in self._store.calls(which, limit=calls)]
+        return [each for outcome in rows if outcome is not None for each in tries_of(outcome)]
 
     async def recent(self, which: CallFilter, limit: int) -> list[CallRow]:
         """Read the newest calls."""

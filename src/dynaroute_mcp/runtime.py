@@ -21,7 +21,7 @@ import anyio.to_thread
 
 from dynaroute_mcp.accounts import LOCAL, Accounts
 from dynaroute_mcp.availability import SANDBOX, Availability
-from dynaroute_mcp.books import Books
+from dynaroute_mcp.books import Books, Experience
 from dynaroute_mcp.calling import Calling
 from dynaroute_mcp.catalog import Catalog, load_catalog
 from dynaroute_mcp.catalog import Dialect as DialectName
@@ -111,23 +111,26 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
         books = Books(store, availability, settings, ambient)
         spoken = dialects(wire, estimate=estimate_tokens)
         stand_ins = _stand_ins(catalog)
+        real = _lane(availability, spoken, lambda: availability.endpoints, settings, ambient)
+        reports = Reports(store, availability, ambient, real.health)
         router = Router(
             classifier=(find_second_tier(classifier) if settings.classifier.accurate else None) or classifier,
             availability=availability,
             books=books,
-            real=_lane(availability, spoken, lambda: availability.endpoints, settings, ambient),
+            real=real,
             sandbox=_lane(availability, spoken, lambda: stand_ins, settings, ambient),
             settings=settings,
             ambient=ambient,
         )
         async with (
             _beside(books.experience.keep),
+            _beside(partial(_recall, books.experience, reports, ambient.clock())),
             _beside(partial(_look_after_catalog, availability, settings, ambient)),
         ):
             yield Core(
                 router=router,
                 accounts=Accounts(store, catalog, ambient),
-                reports=Reports(store, availability, ambient),
+                reports=reports,
                 availability=availability,
                 settings=settings,
                 store=store,
@@ -166,6 +169,12 @@ async def _beside(work: Callable[[], Coroutine[object, object, None]]) -> AsyncI
         tasks.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+async def _recall(experience: Experience, reports: Reports, opened_at: datetime) -> None:
+    """Once somebody asks for an answer: learn from the books how models did before. Nobody waits for it."""
+    await experience.wanted()
+    await reports.recall(opened_at)
 
 
 async def _look_after_catalog(availability: Availability, settings: Settings, ambient: Ambient) -> None:

@@ -1,5 +1,6 @@
 """`doctor`: what was found on this machine, what is wrong with it, and the next step for each."""
 
+import contextlib
 import platform
 import sys
 from collections import Counter
@@ -15,8 +16,10 @@ import click
 
 from dynaroute_mcp.cli.render import verdicts
 from dynaroute_mcp.cli.session import Surroundings, emit, json_option, settings, surroundings
-from dynaroute_mcp.errors import DynarouteError
+from dynaroute_mcp.cli.vitals import GATEWAY, gateway_view, resting, show
+from dynaroute_mcp.errors import ConfigurationInvalid, DynarouteError, StoreUnavailable
 from dynaroute_mcp.pricing.check import STALE_AFTER_DAYS
+from dynaroute_mcp.results import ModelVitals, View
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.store.base import CallFilter
@@ -45,10 +48,22 @@ class Finding:
     """What to do; empty when there is nothing to do."""
 
 
+@dataclass(slots=True, kw_only=True)
+class _Examination:
+    """What was found, as it grows."""
+
+    findings: list[Finding]
+    models: tuple[ModelVitals, ...] = ()
+    """How each model did lately, by the books."""
+    gateway: View | None = None
+    """How the gateway on this machine stands to each model; `None` when none answered."""
+
+
 @click.command()
+@click.option("--gateway", metavar="URL", help=f"Ask the gateway there for its breakers; else at {GATEWAY}.")
 @json_option
 @click.pass_context
-def doctor(ctx: click.Context, *, as_json: bool) -> None:
+def doctor(ctx: click.Context, *, gateway: str | None, as_json: bool) -> None:
     """Check the installation and say what to do next.
 
     Keys are shown masked. Exit code 1 when something is broken; warnings alone do not change it.
@@ -56,20 +71,31 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
     try:
         chosen = settings()
     except DynarouteError as error:
-        findings = [_versions(), _broken("settings", error, "correct the file, then run this again")]
+        broken = _broken("settings", error, "correct the file, then run this again")
+        found = _Examination(findings=[_versions(), broken])
     else:
-        findings = anyio.run(_examine, chosen, surroundings())
-    broken = any(finding.state == "failure" for finding in findings)
+        found = anyio.run(_examine, chosen, surroundings(), gateway)
+    ill = any(finding.state == "failure" for finding in found.findings)
     if as_json:
-        emit({"ok": not broken, "findings": [asdict(finding) for finding in findings]})
+        emit(
+            {
+                "ok": not ill,
+                "findings": [asdict(finding) for finding in found.findings],
+                "models": [row.payload() for row in found.models],
+                "gateway": found.gateway.payload() if found.gateway else None,
+            }
+        )
     else:
-        verdicts([(finding.state, finding.about, finding.found, finding.next_step) for finding in findings])
-    ctx.exit(1 if broken else 0)
+        verdicts([(each.state, each.about, each.found, each.next_step) for each in found.findings])
+        show(found.models)
+    ctx.exit(1 if ill else 0)
 
 
-async def _examine(chosen: Settings, here: Surroundings) -> list[Finding]:
-    ambient = here.ambient
-    findings = [_versions(), _settings(chosen), await _database(chosen)]
+async def _examine(chosen: Settings, here: Surroundings, gateway: str | None) -> _Examination:
+    ambient, findings = here.ambient, [_versions(), _settings(chosen), await _database(chosen)]
+    found = _Examination(findings=findings)
+    if gateway or chosen.discover_local:
+        await _ask_gateway(found, gateway, ambient)
     try:
         async with here.opener(chosen, ambient) as core:
             await core.availability.ready()
@@ -80,9 +106,28 @@ async def _examine(chosen: Settings, here: Surroundings) -> list[Finding]:
                 await _identity(core),
             ]
             findings += [alert async for alert in _alerts(core, ambient)]
+            with contextlib.suppress(StoreUnavailable):  # the database's own finding says why
+                found.models = tuple(ModelVitals.of(row) for row in await core.reports.vitals())
     except DynarouteError as error:
         findings.append(_broken("catalog", error, "correct the file that it names"))
-    return findings
+    return found
+
+
+async def _ask_gateway(found: _Examination, named: str | None, ambient: Ambient) -> None:
+    """Have the gateway tell how it stands to the models: breakers live in a process, and this one asked nobody."""
+    about = f"gateway {named or GATEWAY}"
+    try:
+        view = found.gateway = await gateway_view(named or GATEWAY, ambient)
+    except ConfigurationInvalid as error:
+        found.findings.append(_broken(about, error, "name an address of this machine, or an https one"))
+        return
+    if view is not None:
+        ill = [Finding(state="warning", about=about, found=f"{who}: {why}") for who, why in resting(view)]
+        well = Finding(state="ok", about=about, found=f"{len(view.models)} models asked, none rests")
+        found.findings += ill or [well]
+    elif named:
+        nobody = "no DynaRoute gateway tells its health there"
+        found.findings.append(Finding(state="warning", about=about, found=nobody))
 
 
 def _versions() -> Finding:

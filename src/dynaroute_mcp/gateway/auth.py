@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 OPEN_PATHS: Final = frozenset({"/health", "/ready", "/openapi.json"})
 """Need no key; they tell nothing about anybody."""
 
-METRICS_PATH: Final = "/metrics"
-"""Open to this machine; from elsewhere it takes the admin token."""
+OPERATOR_PATHS: Final = frozenset({"/metrics", "/health/models"})
+"""Open to this machine; from elsewhere they take the admin token."""
 
 FAILURES_A_MINUTE: Final = 30
 """Unknown keys of one address that are answered with 401; further ones get 429."""
@@ -105,7 +105,7 @@ class Gate:
             raise Refusal(403, "pages of this origin may not call this server", reason="invalid_origin")
 
     def _is_open(self, scope: Scope, headers: Headers) -> bool:
-        if scope["path"] == METRICS_PATH:
+        if scope["path"] in OPERATOR_PATHS:
             return sites.is_loopback(_address(scope)) and "x-forwarded-for" not in headers
         return scope["path"] in OPEN_PATHS
 
@@ -118,8 +118,8 @@ class Gate:
             caller = await core.caller() if operator else await self._caller(core, key)
         except AuthenticationFailed as error:
             raise self._unauthorized(str(error), key, _address(scope)) from None
-        if scope["path"] == METRICS_PATH and not operator:
-            raise Refusal(403, "metrics need the admin token from here", reason="permission_denied")
+        if scope["path"] in OPERATOR_PATHS and not operator:
+            raise Refusal(403, "this needs the admin token from here", reason="permission_denied")
         return Session(core=core, caller=caller, operator=operator, request_id=request_id, given_id=given_id)
 
     async def _caller(self, core: Core, key: str) -> Caller:

@@ -7,8 +7,9 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from dynaroute_mcp.gateway.encode import as_json
-from dynaroute_mcp.gateway.metrics import MEDIA_TYPE
+from dynaroute_mcp.gateway.metrics import MEDIA_TYPE, vital_gauges
 from dynaroute_mcp.gateway.session import desk_of
+from dynaroute_mcp.results import HealthReport
 
 
 class Health(TypedDict):
@@ -46,6 +47,19 @@ async def ready(request: Request) -> Response:
     return Response(as_json(shown), media_type="application/json")
 
 
+async def models(request: Request) -> Response:
+    """Tell how the models did lately, and which ones rest in this process.
+
+    Raises:
+        StoreUnavailable: the books can't be read.
+    """
+    reports = (await desk_of(request).core()).reports
+    shown = HealthReport.over(await reports.vitals(), reports.vitals_here())
+    return Response(as_json(shown.payload()), media_type="application/json")
+
+
 async def metrics(request: Request) -> Response:
-    """Tell what was counted."""
-    return Response(desk_of(request).metrics.text(), media_type=MEDIA_TYPE)
+    """Tell what was counted, and how the models are."""
+    desk = desk_of(request)
+    vitals = (await desk.core()).reports.vitals_here()
+    return Response(desk.metrics.text() + "".join(vital_gauges(vitals)), media_type=MEDIA_TYPE)

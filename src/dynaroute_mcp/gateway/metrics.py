@@ -3,7 +3,7 @@
 import resource
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -11,6 +11,7 @@ from starlette.routing import Route
 from starlette.types import Scope
 
 if TYPE_CHECKING:
+    from dynaroute_mcp.reports import Vitals
     from dynaroute_mcp.types import Answer
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -110,6 +111,49 @@ def _gauges(running: int) -> Iterator[str]:
         ("dynaroute_peak_memory_bytes", "Largest resident set of this process.", peak),
     ):
         yield f"# HELP {name} {meaning}\n# TYPE {name} gauge\n{name} {value}\n"
+
+
+def vital_gauges(rows: "Sequence[Vitals]") -> Iterator[str]:
+    """Write how each model that this process asked is; a figure that nobody measured is left out."""
+    for name, meaning, of in _VITALS:
+        yield f"# HELP {name} {meaning}\n# TYPE {name} gauge\n"
+        for row in rows:
+            for labels, value in of(row).items():
+                if value is not None:
+                    yield f"{name}{_braces({'model': row.id, **dict(labels)})} {value:.6g}\n"
+
+
+def _quantiles(p50: float | None, p95: float | None) -> dict[Labels, float | None]:
+    return {(("quantile", "0.5"),): p50, (("quantile", "0.95"),): p95}
+
+
+_VITALS: "Final[tuple[tuple[str, str, Callable[[Vitals], Mapping[Labels, float | None]]], ...]]" = (
+    (
+        "dynaroute_model_rests_seconds",
+        "Seconds for which a model, or a provider as a whole, is left alone.",
+        lambda row: {(): row.breaker.retry_in_s if row.breaker else None},
+    ),
+    (
+        "dynaroute_model_error_ratio",
+        "Share of the newest calls within an hour that failed.",
+        lambda row: {(): row.figures.error_rate if row.figures.calls else None},
+    ),
+    (
+        "dynaroute_model_first_token_seconds",
+        "Seconds to the first content of a stream, newest calls within an hour.",
+        lambda row: _quantiles(row.figures.first_token_p50_s, row.figures.first_token_p95_s),
+    ),
+    (
+        "dynaroute_model_answer_seconds",
+        "Seconds to the end of an answer, newest calls within an hour.",
+        lambda row: _quantiles(row.figures.answer_p50_s, row.figures.answer_p95_s),
+    ),
+    (
+        "dynaroute_model_tokens_per_second",
+        "Output tokens a second, median of the newest calls within an hour.",
+        lambda row: {(): row.figures.tokens_per_s},
+    ),
+)
 
 
 def _braces(labels: Mapping[str, str]) -> str:

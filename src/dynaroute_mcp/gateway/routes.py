@@ -7,10 +7,11 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dynaroute_mcp.gateway import chat, health, keys, models, routing, shapes, usage, wire
+from dynaroute_mcp.gateway import chat, feedback, health, keys, models, routing, shapes, usage, wire
 from dynaroute_mcp.gateway.cache import MAX_TTL_S
 from dynaroute_mcp.gateway.openapi import Operation, Parameter, document
-from dynaroute_mcp.results import Classified, GeneratedKey, KeyList, RevokedKey, VerifiedKey
+from dynaroute_mcp.results import Classified, GeneratedKey, HealthReport, KeyList, RevokedKey, VerifiedKey
+from dynaroute_mcp.results.corrections import Corrected
 
 _TEXT: Final = {"type": "string"}
 _NAME: Final = {"type": "string", "pattern": "^[A-Za-z0-9._:-]+$"}
@@ -88,6 +89,14 @@ OPERATIONS: Final = (
         answer=Classified,
     ),
     Operation(
+        method="POST",
+        path="/v1/feedback",
+        handler=feedback.correct_label,
+        body=feedback.FeedbackBody,
+        answer=Corrected,
+        status=201,
+    ),
+    Operation(
         method="GET",
         path="/v1/models",
         handler=models.list_models,
@@ -154,6 +163,7 @@ OPERATIONS: Final = (
     ),
     Operation(method="GET", path="/health", handler=health.health, answer=health.Health, open=True),
     Operation(method="GET", path="/ready", handler=health.ready, answer=health.Readiness, open=True),
+    Operation(method="GET", path="/health/models", handler=health.models, answer=HealthReport, open=True),
     Operation(method="GET", path="/metrics", handler=health.metrics, answer="text/plain", open=True),
     Operation(method="GET", path="/openapi.json", handler=openapi, answer="application/json", open=True),
 )

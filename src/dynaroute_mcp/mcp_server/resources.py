@@ -18,7 +18,7 @@ from pydantic import Field
 
 from dynaroute_mcp.errors import DynarouteError, UnknownName
 from dynaroute_mcp.mcp_server.tools import usage_summary
-from dynaroute_mcp.results import ModelList, ModelRow
+from dynaroute_mcp.results import HealthReport, ModelList, ModelRow
 from dynaroute_mcp.taxonomy import Category, Level
 
 if TYPE_CHECKING:
@@ -80,6 +80,12 @@ class Resources:
     async def usage(self) -> object:
         """What the caller used and saved until now."""
         return (await usage_summary(await self._core())).payload()
+
+    @expected
+    async def health(self) -> object:
+        """How models did in the last hour, and which ones rest: by the books of all processes, and in this one."""
+        core = await self._core()
+        return HealthReport.over(await core.reports.vitals(), core.reports.vitals_here()).payload()
 
     async def complete(
         self,

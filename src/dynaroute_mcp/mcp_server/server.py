@@ -138,6 +138,7 @@ def _add_resources(server: Server, resources: Resources) -> None:
         ("dynaroute://models/{+model_id}", resources.model, "One model"),
         ("dynaroute://categories", resources.categories, "Categories and levels"),
         ("dynaroute://usage", resources.usage, "Usage and savings"),
+        ("dynaroute://health", resources.health, "Health of the models"),
     ):
         server.resource(uri, title=title, description=read.__doc__, mime_type="application/json")(read)
     server.prompt(title="Find the cheapest model")(cheapest_model)

@@ -5,6 +5,7 @@ The core's types are imported for the type checker only: a server must start bef
 
 from dynaroute_mcp.results.answers import Classified, RoutedPrompt
 from dynaroute_mcp.results.base import Result, encodable, iso, short
+from dynaroute_mcp.results.health import HealthReport, ModelVitals, View
 from dynaroute_mcp.results.keys import GeneratedKey, KeyList, RevokedKey, SubscriptionInfo, VerifiedKey
 from dynaroute_mcp.results.reports import CostQuote, CostSavings, ModelList, ModelRow, UsageSummary
 
@@ -13,15 +14,18 @@ __all__ = [
     "CostQuote",
     "CostSavings",
     "GeneratedKey",
+    "HealthReport",
     "KeyList",
     "ModelList",
     "ModelRow",
+    "ModelVitals",
     "Result",
     "RevokedKey",
     "RoutedPrompt",
     "SubscriptionInfo",
     "UsageSummary",
     "VerifiedKey",
+    "View",
     "encodable",
     "iso",
     "short",
