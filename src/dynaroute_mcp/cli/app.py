@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "route": Entry("Ask", "ask", "Answer a prompt with the cheapest model that is good enough."),
     "classify": Entry("Ask", "ask", "Label a prompt: its category and its level. No model is called."),
     "explain": Entry("Ask", "spending", "Tell why a recorded request went to its model."),
+    "feedback": Entry("Ask", "feedback", "Correct a label, and list or export what was corrected."),
     "models": Entry("Money", "pricelist", "List models, what they cost and whether they can be called."),
     "cost": Entry("Money", "pricelist", "Price a number of tokens on a model, beside GPT-4.1."),
     "usage": Entry("Money", "spending", "Sum up what was used, spent and saved."),
