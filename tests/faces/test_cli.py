@@ -72,7 +72,7 @@ def test_every_command_explains_itself_and_can_speak_json() -> None:
 def test_help_and_version_load_nothing_heavy() -> None:
     code = (
         "import sys; from dynaroute_mcp.cli.app import cli; cli(['--help'], standalone_mode=False);"
-        "print([name for name in ('mcp', 'pydantic', 'rich', 'httpx2', 'yaml', 'starlette') if name in sys.modules])"
+        "print([name for name in ('mcp', 'pydantic', 'rich', 'aiohttp', 'yaml', 'starlette') if name in sys.modules])"
     )
     shown = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=5

@@ -1,13 +1,14 @@
 """Building blocks of the adapter tests: calls, and a provider that answers from a script and keeps what it was sent."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
 
 import httpx2
+from tests.providers.mock_client import Mocked
 
 from dynaroute_mcp.catalog import Capability, Constraints, Model, Provider
 from dynaroute_mcp.catalog import Dialect as DialectName
@@ -155,7 +156,7 @@ class FakeProvider:
         return self.answer(request) if callable(self.answer) else self.answer
 
     def wire(self) -> AbstractAsyncContextManager[Wire]:
-        return Wire.open(now=lambda: NOW, transport=httpx2.MockTransport(self))
+        return Wire.open(now=lambda: NOW, transport=Mocked(self))
 
 
 def answers(document: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> FakeProvider:
@@ -193,18 +194,3 @@ async def finished(provider: FakeProvider, one: Call) -> Finished:
     last = (await collect(provider, one))[-1]
     assert isinstance(last, Finished)
     return last
-
-
-class Pieces(httpx2.AsyncByteStream):
-    """A body that arrives in pieces, as fast as its iterator gives them; notes when it is closed."""
-
-    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
-        self._pieces = pieces
-        self.closed = False
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._pieces:
-            yield piece
-
-    async def aclose(self) -> None:
-        self.closed = True

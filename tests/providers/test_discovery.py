@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.providers.examples import NOW
+from tests.providers.mock_client import Mocked
 
 from dynaroute_mcp.providers.discovery import PROBE_S, Discovered, ServerKind, discover
 from dynaroute_mcp.providers.wire import Wire
@@ -32,7 +33,7 @@ async def found(pages: Pages, addresses: Mapping[ServerKind, str] | None = None)
             page = page.get(json.loads(request.content)["model"])
         return httpx2.Response(404) if page is None else httpx2.Response(200, content=json.dumps(page))
 
-    async with Wire.open(now=lambda: NOW, transport=httpx2.MockTransport(serve)) as wire:
+    async with Wire.open(now=lambda: NOW, transport=Mocked(serve)) as wire:
         return await (discover(wire) if addresses is None else discover(wire, addresses))
 
 
@@ -156,6 +157,6 @@ async def test_without_any_server_it_takes_no_longer_than_one_probe() -> None:
         await anyio.sleep_forever()
         raise AssertionError
 
-    async with Wire.open(now=lambda: NOW, transport=httpx2.MockTransport(hang)) as wire:
+    async with Wire.open(now=lambda: NOW, transport=Mocked(hang)) as wire:
         with anyio.fail_after(PROBE_S + 0.2):
             assert await discover(wire) == ()

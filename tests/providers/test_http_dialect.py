@@ -7,7 +7,6 @@ from tests.providers.examples import (
     NOW,
     QUICK,
     FakeProvider,
-    Pieces,
     answers,
     call,
     collect,
@@ -17,6 +16,7 @@ from tests.providers.examples import (
     streams,
 )
 from tests.providers.examples import sse as written
+from tests.providers.mock_client import Mocked, Pieces
 
 from dynaroute_mcp.errors import (
     ProviderError,
@@ -137,7 +137,7 @@ async def test_no_answer_at_all_runs_into_the_first_token_clock() -> None:
         raise AssertionError
 
     one = call(clocks=QUICK)
-    async with Wire.open(now=lambda: NOW, transport=httpx2.MockTransport(hang)) as opened:
+    async with Wire.open(now=lambda: NOW, transport=Mocked(hang)) as opened:
         with anyio.fail_after(2), pytest.raises(ProviderTimedOut, match="first token"):
             await open_stream(dialect_of(opened, one), one)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import httpx2
 import pytest
 from tests.providers.examples import NOW
+from tests.providers.mock_client import Mocked
 
 from dynaroute_mcp.catalog import Dialect, Provider
 from dynaroute_mcp.providers.base import Endpoint
@@ -30,7 +31,7 @@ async def listed(answer: Answer, at: Endpoint) -> tuple[frozenset[str] | None, l
         page = answer(request)
         return httpx2.Response(401) if page is None else httpx2.Response(200, content=json.dumps(page))
 
-    async with Wire.open(now=lambda: NOW, transport=httpx2.MockTransport(serve)) as wire:
+    async with Wire.open(now=lambda: NOW, transport=Mocked(serve)) as wire:
         return await listed_models(wire, at), asked
 
 

@@ -1,35 +1,47 @@
-"""The one file that owns the HTTP client.
+"""What every call to a provider keeps to, whatever the client: clocks, sizes, allowed addresses, keys in headers.
 
 It sends a request, keeps every wait and every size within bounds, and gives back parsed JSON or raw pieces. Failures
-come out as `ProviderError`. It knows no dialect; swapping the client means rewriting this file alone.
+come out as `ProviderError`. It knows no dialect, and the client only by the `Transport` of `client`.
 """
 
-import ipaddress
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from functools import lru_cache
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import anyio
-import httpx2
 
 from dynaroute_mcp.errors import ConfigurationInvalid, ProviderKeyRejected
 from dynaroute_mcp.providers import failure
 from dynaroute_mcp.providers.base import Call, Outgoing
+from dynaroute_mcp.providers.client import (
+    BadCompression,
+    ClientFault,
+    ConnectTimedOut,
+    Inbound,
+    Outbound,
+    Transport,
+    is_loopback,
+    open_transport,
+)
 from dynaroute_mcp.providers.parsing import Unparsable, dump_json, parse_json
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 """Bound on one answer after decompression, a stream as a whole included."""
 MAX_ERROR_BYTES = 64 * 1024
 """As much of an error body as is looked at."""
-MAX_CONNECTIONS = 512
 
-_ENVELOPE = {"user-agent": "dynaroute-mcp", "accept-encoding": "identity"}
+_OK = range(200, 300)
+_JSON = {"content-type": "application/json"}
+_ADDRESSES = 256
 
 
+@lru_cache(
+    maxsize=_ADDRESSES
+)  # pure; configuration holds few addresses, so the same ones come again and again
 def check_base_url(url: str, *, name: str = "base_url") -> str:
     """Return an address that a key may be sent to, without its trailing slash.
 
@@ -45,20 +57,11 @@ def check_base_url(url: str, *, name: str = "base_url") -> str:
         ) from error
     if not host or parts.scheme not in {"http", "https"}:
         raise ConfigurationInvalid(f"{name} is no address; write it like https://api.example.com/v1")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationInvalid(f"{name} must use https, because {host!r} is not this machine")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigurationInvalid(f"{name} must hold no user, password, query or fragment")
     return url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +76,11 @@ class WireReply:
 class WireStream:
     """A successful answer whose body is still arriving."""
 
-    def __init__(self, call: Call, headers: Mapping[str, str], body: AsyncIterator[bytes]) -> None:
+    def __init__(self, call: Call, inbound: Inbound) -> None:
         self._call = call
-        self._body = body
+        self._inbound = inbound
         self._size = 0
-        self.headers = headers
+        self.headers = inbound.headers
 
     async def next(self, *, until: float, phase: str, limit_s: float) -> bytes | None:
         """Wait for the next piece; `None` is the end.
@@ -91,40 +94,31 @@ class WireStream:
             ProviderError: the clock ran out, the connection failed, or the body grew beyond `MAX_BODY_BYTES`.
         """
         with _translated(self._call), _clock(self._call, until=until, phase=phase, limit_s=limit_s):
-            piece = await anext(self._body, None)
-        self._size += len(piece or b"")
+            piece = await self._inbound.read()
+        self._size += len(piece)
         if self._size > MAX_BODY_BYTES:
             raise failure.garbled(self._call, f"it is longer than {MAX_BODY_BYTES} bytes")
-        return piece
+        return piece or None
 
 
 class Wire:
     """Calls to providers over one shared client."""
 
-    def __init__(self, client: httpx2.AsyncClient, *, now: Callable[[], datetime]) -> None:
-        self._client = client
+    def __init__(self, transport: Transport, *, now: Callable[[], datetime]) -> None:
+        self._transport = transport
         self._now = now
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, *, now: Callable[[], datetime], transport: httpx2.AsyncBaseTransport | None = None
+        cls, *, now: Callable[[], datetime], transport: Transport | None = None
     ) -> AsyncGenerator[Self]:
         """Open the client for as long as the context lasts; `transport` stands in for the network in tests."""
-        limits = httpx2.Limits(
-            max_connections=MAX_CONNECTIONS, max_keepalive_connections=64, keepalive_expiry=30
-        )
-        direct = dict.fromkeys(("all://localhost", "all://127.0.0.1", "all://[::1]"))
-        async with httpx2.AsyncClient(
-            transport=transport,
-            mounts=None if transport else direct,  # a proxy from the environment is not for loopback
-            limits=limits,
-            timeout=httpx2.Timeout(10.0),
-            follow_redirects=False,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            headers=_ENVELOPE,
-        ) as client:
-            yield cls(client, now=now)
+        if transport is not None:
+            yield cls(transport, now=now)
+            return
+        async with open_transport() as opened:
+            yield cls(opened, now=now)
 
     async def post_json(self, call: Call, outgoing: Outgoing) -> WireReply:
         """Send a request and wait for the whole answer, within `call.clocks.total_s`.
@@ -137,15 +131,15 @@ class Wire:
         limit_s = call.clocks.total_s
         until = anyio.current_time() + limit_s
         with _translated(call), _clock(call, until=until, phase="whole answer", limit_s=limit_s):
-            response = await self._client.send(request, stream=True)
+            inbound = await self._transport.send(request)
             try:
-                await self._check(call, response)
-                body = await _whole(response, MAX_BODY_BYTES)
+                await self._check(call, inbound)
+                body = await _whole(inbound, MAX_BODY_BYTES)
             finally:
-                await response.aclose()
+                inbound.close()
         if body is None:
             raise failure.garbled(call, f"it is longer than {MAX_BODY_BYTES} bytes")
-        return WireReply(document=_parsed(call, body), headers=response.headers)
+        return WireReply(document=_parsed(call, body), headers=inbound.headers)
 
     @asynccontextmanager
     async def stream(self, call: Call, outgoing: Outgoing, *, until: float) -> AsyncGenerator[WireStream]:
@@ -165,17 +159,16 @@ class Wire:
             _translated(call),
             _clock(call, until=until, phase="first token", limit_s=call.clocks.first_token_s),
         ):
-            response = await self._client.send(request, stream=True)
+            inbound = await self._transport.send(request)
             try:
-                await self._check(call, response)
+                await self._check(call, inbound)
             except BaseException:
-                await response.aclose()
+                inbound.close()
                 raise
         try:
-            async with aclosing(response.aiter_bytes()) as body:
-                yield WireStream(call, response.headers, body)
+            yield WireStream(call, inbound)
         finally:
-            await response.aclose()
+            inbound.close()
 
     async def get_json(
         self,
@@ -199,26 +192,30 @@ class Wire:
             ConfigurationInvalid: the address is not allowed.
         """
         check_base_url(url, name="address")
-        request = self._client.build_request(
-            "GET" if post is None else "POST", url, headers=dict(headers or {}), params=params, json=post
+        request = Outbound(
+            method="GET" if post is None else "POST",
+            url=f"{url}?{urlencode(params)}" if params else url,
+            headers={**(headers or {}), **({} if post is None else _JSON)},
+            body=None if post is None else dump_json(post).encode(),
+            connect_s=timeout_s,
         )
         body: bytes | None = None
         with anyio.move_on_after(timeout_s):
             try:
-                response = await self._client.send(request, stream=True)
+                inbound = await self._transport.send(request)
                 try:
-                    if response.is_success:
-                        body = await _whole(response, MAX_BODY_BYTES)
+                    if inbound.status in _OK:
+                        body = await _whole(inbound, MAX_BODY_BYTES)
                 finally:
-                    await response.aclose()
-            except (httpx2.HTTPError, httpx2.InvalidURL, OSError):
+                    inbound.close()
+            except ClientFault:
                 return None
         try:
             return None if body is None else parse_json(body)
         except Unparsable:
             return None
 
-    def _request(self, call: Call, outgoing: Outgoing) -> httpx2.Request:
+    def _request(self, call: Call, outgoing: Outgoing) -> Outbound:
         base = check_base_url(call.endpoint.base_url, name=f"base URL of {call.endpoint.provider.id}")
         key = call.endpoint.api_key
         if key is not None and not (key.isascii() and key.isprintable() and " " not in key and key):
@@ -231,36 +228,33 @@ class Wire:
             body = dump_json(outgoing.body).encode("utf-8", "replace")
         except Unparsable as error:
             raise failure.refused(call, f"its body {error}") from error
-        clocks = call.clocks
-        return self._client.build_request(
-            "POST",
-            base + outgoing.path,
-            content=body,
-            headers={"content-type": "application/json", **outgoing.headers},
-            timeout=httpx2.Timeout(
-                connect=clocks.connect_s, pool=clocks.connect_s, write=clocks.idle_s, read=None
-            ),
+        return Outbound(
+            method="POST",
+            url=base + outgoing.path,
+            headers={**_JSON, **outgoing.headers},
+            body=body,
+            connect_s=call.clocks.connect_s,
         )
 
-    async def _check(self, call: Call, response: httpx2.Response) -> None:
+    async def _check(self, call: Call, inbound: Inbound) -> None:
         """Raise our error unless the answer is a success."""
-        if response.is_success:
+        if inbound.status in _OK:
             return
-        body = await _whole(response, MAX_ERROR_BYTES)
+        body = await _whole(inbound, MAX_ERROR_BYTES)
         raise failure.from_response(
-            call, status=response.status_code, headers=response.headers, body=body or b"", now=self._now()
+            call, status=inbound.status, headers=inbound.headers, body=body or b"", now=self._now()
         )
 
 
-async def _whole(response: httpx2.Response, limit: int) -> bytes | None:
+async def _whole(inbound: Inbound, limit: int) -> bytes | None:
     """Read a body; `None` when it passes the limit."""
-    body = bytearray()
-    async with aclosing(response.aiter_bytes()) as pieces:
-        async for piece in pieces:
-            body += piece
-            if len(body) > limit:
-                return None
-    return bytes(body)
+    pieces, size = list[bytes](), 0
+    while piece := await inbound.read():
+        size += len(piece)
+        if size > limit:
+            return None
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def _parsed(call: Call, body: bytes) -> object:
@@ -287,11 +281,9 @@ def _translated(call: Call) -> Generator[None]:
     """Turn the client's errors into ours; their text stays outside, because it may quote the address."""
     try:
         yield
-    except httpx2.ConnectTimeout as error:
+    except ConnectTimedOut as error:
         raise failure.timed_out(call, "connect", call.clocks.connect_s) from error
-    except httpx2.TimeoutException as error:
-        raise failure.timed_out(call, type(error).__name__, call.clocks.connect_s) from error
-    except httpx2.DecodingError as error:
+    except BadCompression as error:
         raise failure.garbled(call, "its compression is broken") from error
-    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-        raise failure.unavailable(call, type(error).__name__) from error
+    except ClientFault as error:
+        raise failure.unavailable(call, str(error)) from error

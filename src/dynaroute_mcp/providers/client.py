@@ -1,0 +1,191 @@
+"""The one file that owns the HTTP client, which is aiohttp: swapping it means rewriting this file alone.
+
+It sends one request and hands out the answer's body piece by piece, as it is asked for. Redirects are not followed,
+cookies not kept, proxies taken from the environment but never for this machine. It knows no clock but the time to
+connect, no size and no dialect: those are `wire`'s. aiohttp needs asyncio, so anyio's other backend will not do.
+"""
+
+import ipaddress
+import ssl
+import sys
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import certifi
+import truststore
+from aiohttp.http_exceptions import ContentEncodingError
+
+MAX_CONNECTIONS = 512
+_KEPT_S = 30.0
+"""An idle connection is kept for so long."""
+
+_ENVELOPE = {"User-Agent": "dynaroute-mcp", "Accept": "*/*", "Accept-Encoding": "identity"}
+
+
+class ClientFault(Exception):
+    """The connection failed. The text names the kind of fault alone: an address or a key never stands in it."""
+
+
+class ConnectTimedOut(ClientFault):
+    """No connection within the time to connect, or none of the pool came free."""
+
+
+class BadCompression(ClientFault):
+    """The body is not what its `content-encoding` says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbound:
+    """A request as it leaves."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    connect_s: float = 10.0
+    """For a place in the pool and the connection together."""
+
+
+class Inbound(Protocol):
+    """An answer whose head has arrived. Reading on is what lets more of its body come."""
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By name in any case of letters."""
+        ...
+
+    async def read(self) -> bytes:
+        """Wait for the next piece of the body, unpacked; empty at its end.
+
+        Raises:
+            ClientFault: the connection failed or the body is cut short.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let the connection go: back to the pool if the body was read to its end, else it is cut."""
+        ...
+
+
+class Transport(Protocol):
+    """What carries requests; tests put a function in its place."""
+
+    async def send(self, request: Outbound) -> Inbound:
+        """Send a request and wait for the head of its answer; cancelling it cuts the connection.
+
+        Raises:
+            ClientFault: by its subclass.
+        """
+        ...
+
+
+@asynccontextmanager
+async def open_transport() -> AsyncGenerator[Transport]:
+    """Open the client for as long as the context lasts."""
+    connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=_KEPT_S)
+    async with aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=tuple(_ENVELOPE),
+        max_line_size=64 * 1024,
+        max_field_size=64 * 1024,
+    ) as session:
+        yield _Aiohttp(session, getproxies())
+
+
+class _Aiohttp:
+    """Carries requests over one session."""
+
+    def __init__(self, session: aiohttp.ClientSession, proxies: Mapping[str, str]) -> None:
+        self._session = session
+        self._proxies = proxies
+
+    async def send(self, request: Outbound) -> "_Answer":
+        """Send; see `Transport`."""
+        secure = request.url.startswith("https:")
+        with _translated():
+            response = await self._session.request(
+                request.method,
+                request.url,
+                headers={**_ENVELOPE, **request.headers},
+                data=request.body,
+                allow_redirects=False,
+                proxy=self._proxy(request.url),
+                ssl=_trust() if secure else True,
+                timeout=aiohttp.ClientTimeout(connect=request.connect_s),
+            )
+        return _Answer(response)
+
+    def _proxy(self, url: str) -> str | None:
+        """The proxy that the environment names for an address; none for this machine, or an excepted one."""
+        if not self._proxies:
+            return None
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if is_loopback(host) or proxy_bypass(host):
+            return None
+        return self._proxies.get(parts.scheme) or self._proxies.get("all")
+
+
+class _Answer:
+    """One answer."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+
+    async def read(self) -> bytes:
+        """Wait for the next piece; see `Inbound`."""
+        with _translated():
+            return await self._response.content.readany()
+
+    def close(self) -> None:
+        """Let the connection go; aiohttp has given it back already where the body was read to its end."""
+        self._response.close()
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """Whose certificates are believed: the system's; certifi's where a Linux has none. Read on the first use."""
+    if sys.platform in {"win32", "darwin"}:  # pragma: no cover  # the tests run on Linux
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    known = ssl.get_default_verify_paths()  # heeds SSL_CERT_FILE and SSL_CERT_DIR
+    usable = known.cafile or (known.capath and any(Path(known.capath).iterdir()))
+    return ssl.create_default_context(cafile=None if usable else certifi.where())
+
+
+@contextmanager
+def _translated() -> Generator[None]:
+    """Turn aiohttp's errors into ours."""
+    try:
+        yield
+    except aiohttp.ServerTimeoutError as error:
+        raise ConnectTimedOut(type(error).__name__) from error
+    except aiohttp.ClientPayloadError as error:
+        kind = BadCompression if isinstance(error.__cause__, ContentEncodingError) else ClientFault
+        raise kind(type(error).__name__) from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: an address that is none
+        raise ClientFault(type(error).__name__) from error
