@@ -80,6 +80,10 @@ class Availability:
             }
             self._discover = None
 
+    def learn(self, model: Model) -> None:
+        """Take over what was found out meanwhile about a model that is there."""
+        self._catalog = self._catalog.with_models([], [model])
+
     async def listings(self, *, official_only: bool = False) -> tuple[Listing, ...]:
         """Ask providers that have a key which models they list, all at once; in the order of their ids.
 

@@ -77,6 +77,21 @@ class _Trail:
     attempts: list[Attempt] = field(default_factory=list)
 
 
+class Running:
+    """Counts the calls that are under way."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __enter__(self) -> None:
+        """Begin one."""
+        self.calls += 1
+
+    def __exit__(self, *_: object) -> None:
+        """End one."""
+        self.calls -= 1
+
+
 class Calling:
     """Drives chains. One per process; safe for any number of requests at once."""
 
@@ -108,6 +123,8 @@ class Calling:
         self._clock = ambient.clock
         self._monotonic = ambient.monotonic
         self._uniform = ambient.uniform
+        self.running = Running()
+        """What this process is being answered just now."""
 
     async def complete(self, request: ChatRequest, choice: Choice) -> Placed[Completion]:
         """Get a whole answer from the first candidate that gives one.
@@ -119,7 +136,8 @@ class Calling:
         async def ask(call: Call) -> Completion:
             return await self._dialect(call).complete(call)
 
-        return await self._first_success(self._trail(request, choice), ask)
+        with self.running:
+            return await self._first_success(self._trail(request, choice), ask)
 
     @asynccontextmanager
     async def stream(self, request: ChatRequest, choice: Choice) -> AsyncIterator[Placed[Stream]]:
@@ -131,6 +149,7 @@ class Calling:
         """
         trail = self._trail(request, choice)
         async with AsyncExitStack() as opened:
+            opened.enter_context(self.running)
 
             async def ask(call: Call) -> Stream:
                 return await self._open(call, opened)

@@ -23,7 +23,7 @@ from dynaroute_mcp.accounts import LOCAL, Accounts
 from dynaroute_mcp.availability import SANDBOX, Availability
 from dynaroute_mcp.books import Books, Experience
 from dynaroute_mcp.calling import Calling
-from dynaroute_mcp.catalog import Catalog, load_catalog
+from dynaroute_mcp.catalog import Catalog, Model, load_catalog
 from dynaroute_mcp.catalog import Dialect as DialectName
 from dynaroute_mcp.classifier.model import load_classifier
 from dynaroute_mcp.classifier.second import find_second_tier
@@ -33,7 +33,9 @@ from dynaroute_mcp.pricing.check import STALE_AFTER_DAYS
 from dynaroute_mcp.providers.base import Dialect, Endpoint
 from dynaroute_mcp.providers.discovery import discover
 from dynaroute_mcp.providers.listing import listed_models
+from dynaroute_mcp.providers.local import LocalModels, Notes, speed_of
 from dynaroute_mcp.providers.registry import dialects
+from dynaroute_mcp.providers.self_test import SelfTest, self_test
 from dynaroute_mcp.providers.wire import Wire
 from dynaroute_mcp.reports import Reports
 from dynaroute_mcp.router import Lane, Router
@@ -53,6 +55,9 @@ AMBIENT = Ambient(
 logger = logging.getLogger(__name__)
 
 _LISTS_AFTER_S = 2.0
+_TESTS_AFTER_S = 5.0
+_TESTS_AT_ONCE = 3
+"""Each test may load a model into memory; the next start tests the next ones."""
 _HOUSEKEEPING_AFTER_S = 30.0
 _HOUSEKEEPING_EVERY_S = 86_400.0
 
@@ -67,6 +72,8 @@ class Core:
     availability: Availability
     settings: Settings
     store: Store
+    local: LocalModels | None = None
+    """Of the servers on this machine; `None` where nobody looks for them."""
 
     async def caller(self) -> Caller:
         """Tell on whose behalf this process speaks: `DYNAROUTE_API_KEY`'s owner, else the local owner.
@@ -102,14 +109,15 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
         Wire.open(now=ambient.clock) as wire,
         _beside(partial(_keep_house, store, settings.retention_days, ambient)),
     ):
+        spoken = dialects(wire, estimate=estimate_tokens)
+        local = _local(wire, catalog, spoken, settings, ambient) if settings.discover_local else None
         availability = Availability(
             catalog,
             settings,
-            partial(discover, wire) if settings.discover_local else None,
+            local.find if local else None,
             partial(listed_models, wire),
         )
         books = Books(store, availability, settings, ambient)
-        spoken = dialects(wire, estimate=estimate_tokens)
         stand_ins = _stand_ins(catalog)
         real = _lane(availability, spoken, lambda: availability.endpoints, settings, ambient)
         reports = Reports(store, availability, ambient, real.health)
@@ -126,6 +134,7 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
             _beside(books.experience.keep),
             _beside(partial(_recall, books.experience, reports, ambient.clock())),
             _beside(partial(_look_after_catalog, availability, settings, ambient)),
+            _beside(partial(_test_local, local, availability, real, tests=settings.test_local)),
         ):
             yield Core(
                 router=router,
@@ -134,7 +143,29 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
                 availability=availability,
                 settings=settings,
                 store=store,
+                local=local,
             )
+
+
+def _local(
+    wire: Wire,
+    catalog: Catalog,
+    spoken: Mapping[DialectName, Dialect],
+    settings: Settings,
+    ambient: Ambient,
+) -> LocalModels:
+    async def ask(endpoint: Endpoint, model: Model) -> SelfTest:
+        dialect = spoken[endpoint.provider.dialect]
+        return await self_test(dialect, endpoint, model, monotonic=ambient.monotonic)
+
+    return LocalModels(
+        look=partial(discover, wire),
+        ask=ask,
+        notes=Notes(settings.database.with_name(f"{settings.database.name}.local-models.json")),
+        demand=catalog.ladder.demand,
+        untested=settings.untested_local_level,
+        clock=ambient.clock,
+    )
 
 
 def _lane(
@@ -175,6 +206,28 @@ async def _recall(experience: Experience, reports: Reports, opened_at: datetime)
     """Once somebody asks for an answer: learn from the books how models did before. Nobody waits for it."""
     await experience.wanted()
     await reports.recall(opened_at)
+
+
+async def _test_local(
+    local: LocalModels | None, availability: Availability, lane: Lane, *, tests: bool
+) -> None:
+    """Well after the start, and while nobody asks: test a few local models that were never tested.
+
+    A command that is over sooner tests nothing; `dynaroute discover --test` does.
+    """
+    await anyio.sleep(_TESTS_AFTER_S)
+    if local is None:
+        return
+    await availability.ready()
+    lane.health.recall(local.tries())
+    if not tests:
+        return
+    for _ in range(_TESTS_AT_ONCE):
+        while lane.calling.running.calls:  # a server on this machine answers one after the other  # noqa: ASYNC110 -- nobody tells when a process has nothing to do
+            await anyio.sleep(_TESTS_AFTER_S)
+        async for tested in local.test(most=1):
+            availability.learn(tested.model)
+            lane.health.recall(speed_of(tested))
 
 
 async def _look_after_catalog(availability: Availability, settings: Settings, ambient: Ambient) -> None:

@@ -143,6 +143,10 @@ class Settings(Section):
     """Ask each provider once, soon after the start, which models it still lists."""
     discover_local: bool = True
     """Look for Ollama, llama.cpp, LM Studio and vLLM on loopback."""
+    test_local: bool = True
+    """Ask models found there one prompt, once, to see how fast they are and what they can be trusted with."""
+    untested_local_level: Annotated[int, Field(ge=0, le=5)] = 1
+    """Level that a model found there is trusted with before its test; 0 trusts it with none."""
     retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
     """Calls older than this are folded into daily sums; `None` keeps each one."""
     variables: Mapping[str, SecretStr] = Field(default={}, exclude=True, repr=False)

@@ -208,17 +208,20 @@ def _providers(core: Core) -> list[Finding]:
 
 
 def _local_servers(core: Core) -> list[Finding]:
-    catalog = core.availability.catalog
-    return [
-        Finding(
-            state="ok",
-            about="local server",
-            found=f"{endpoint.provider.name} at {endpoint.base_url}, "
-            f"{sum(model.provider == provider for model in catalog.models)} models",
-        )
-        for provider, endpoint in core.availability.endpoints.items()
-        if endpoint.provider.keyless
-    ]
+    catalog, known = core.availability.catalog, core.local.found if core.local else ()
+    findings = []
+    for provider, endpoint in core.availability.endpoints.items():
+        if endpoint.provider.keyless:
+            models = sum(model.provider == provider for model in catalog.models)
+            tested = sum(each.note is not None for each in known if each.model.provider == provider)
+            found = f"{endpoint.provider.name} at {endpoint.base_url}, {models} models, {tested} tested"
+            step = "`dynaroute discover --test` shows how good and fast the others are"
+            findings.append(
+                Finding(
+                    state="ok", about="local server", found=found, next_step=step if tested < models else ""
+                )
+            )
+    return findings
 
 
 async def _identity(core: Core) -> Finding:

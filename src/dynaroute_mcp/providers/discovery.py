@@ -5,7 +5,7 @@ What is found becomes catalog rows for free models. It never fails: what can't b
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import anyio
@@ -33,6 +33,7 @@ DETAILS_S = 2.0
 MAX_MODELS = 50
 
 _DEFAULT_CONTEXT = 4_096
+_MAX_PRINT = 100
 _NAMES: Mapping[ServerKind, str] = {
     "ollama": "Ollama",
     "llamacpp": "llama.cpp",
@@ -54,6 +55,8 @@ class Discovered:
     provider: Provider
     models: tuple[Model, ...]
     """Never empty."""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """What tells a model from another one that comes under its id later: a digest, a size; by id, where known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,7 @@ class _Found:
     wire_id: str
     context_tokens: int | None
     capabilities: frozenset[Capability] = frozenset()
+    fingerprint: str = ""
 
 
 async def discover(wire: Wire, addresses: Mapping[ServerKind, str] = ADDRESSES) -> tuple[Discovered, ...]:
@@ -96,8 +100,10 @@ async def _discovered(wire: Wire, kind: ServerKind, address: str) -> Discovered 
         )
     except (ConfigurationInvalid, ValidationError):
         return None
-    rows = {row.id: row for one in described[:MAX_MODELS] if (row := _row(kind, one)) is not None}
-    return Discovered(provider=provider, models=tuple(rows.values())) if rows else None
+    pairs = [(row, one) for one in described[:MAX_MODELS] if (row := _row(kind, one)) is not None]
+    rows = {row.id: row for row, _ in pairs}
+    prints = {row.id: one.fingerprint for row, one in pairs}
+    return Discovered(provider=provider, models=tuple(rows.values()), fingerprints=prints) if rows else None
 
 
 def _row(kind: ServerKind, found: _Found) -> Model | None:
@@ -122,7 +128,8 @@ def _row(kind: ServerKind, found: _Found) -> Model | None:
 
 async def _ollama(wire: Wire, address: str) -> Sequence[_Found]:
     listed = _rows(await wire.get_json(f"{address}/api/tags", timeout_s=PROBE_S), "models")
-    names = [name for row in listed if isinstance(name := row.get("model") or row.get("name"), str)]
+    named = {name: row for row in listed if isinstance(name := row.get("model") or row.get("name"), str)}
+    names = list(named)
     details: dict[str, _Found] = {}
 
     async def show(name: str) -> None:
@@ -133,7 +140,10 @@ async def _ollama(wire: Wire, address: str) -> Sequence[_Found]:
         can = [word for word in known if isinstance(word, str)] if isinstance(known, list) else ["completion"]
         if "completion" in can:
             details[name] = _Found(
-                wire_id=name, context_tokens=_ollama_context(shown), capabilities=_capabilities(can)
+                wire_id=name,
+                context_tokens=_ollama_context(shown),
+                capabilities=_capabilities(can),
+                fingerprint=_fingerprint(named[name], "digest", "size"),
             )
 
     async with anyio.create_task_group() as tasks:
@@ -166,7 +176,12 @@ async def _llamacpp(wire: Wire, address: str) -> Sequence[_Found]:
     if _mapping(props.get("chat_template_caps")).get("supports_tools") is True:
         words.append("tools")
     return [
-        _Found(wire_id=wire_id, context_tokens=window or None, capabilities=_capabilities(words))
+        _Found(
+            wire_id=wire_id,
+            context_tokens=window or None,
+            capabilities=_capabilities(words),
+            fingerprint=_fingerprint(_mapping(row.get("meta")), "n_params", "size"),
+        )
         for row in own
         if isinstance(wire_id := row.get("id"), str)
     ]
@@ -182,14 +197,21 @@ async def _lmstudio(wire: Wire, address: str) -> Sequence[_Found]:
         words = ["tools"] if isinstance(known, list) and "tool_use" in known else []
         window = tokens(row.get("loaded_context_length")) or tokens(row.get("max_context_length"))
         can = _capabilities([*words, "vision"] if kind == "vlm" else words)
-        found.append(_Found(wire_id=wire_id, context_tokens=window or None, capabilities=can))
+        fingerprint = _fingerprint(row, "publisher", "arch", "quantization")
+        found.append(
+            _Found(wire_id=wire_id, context_tokens=window or None, capabilities=can, fingerprint=fingerprint)
+        )
     return found
 
 
 async def _vllm(wire: Wire, address: str) -> Sequence[_Found]:
     listed = _rows(await wire.get_json(f"{address}/v1/models", timeout_s=PROBE_S), "data")
     return [
-        _Found(wire_id=wire_id, context_tokens=tokens(row.get("max_model_len")) or None)
+        _Found(
+            wire_id=wire_id,
+            context_tokens=tokens(row.get("max_model_len")) or None,
+            fingerprint=_fingerprint(row, "root"),
+        )
         for row in listed
         if row.get("owned_by") == "vllm" and isinstance(wire_id := row.get("id"), str)
     ]
@@ -207,6 +229,12 @@ def _capabilities(words: Sequence[str]) -> frozenset[Capability]:
     """Read a server's words for what a model can do; `thinking` is Ollama's for reasoning."""
     known: dict[str, Capability] = {"tools": "tools", "vision": "vision", "thinking": "reasoning"}
     return frozenset(known[word] for word in words if word in known)
+
+
+def _fingerprint(row: Mapping[str, object], *names: str) -> str:
+    """Join what identifies a model's content, as far as its server tells."""
+    values = [row.get(name) for name in names]
+    return " ".join(str(value)[:_MAX_PRINT] for value in values if isinstance(value, str | int) and value)
 
 
 def _rows(document: object, name: str) -> list[Mapping[str, object]]:

@@ -30,12 +30,18 @@ _TIMEOUT_S = 60.0
 class SelfTest:
     """What one prompt showed."""
 
-    tokens_per_s: float | None
-    """Output tokens by the whole time, loading the model included; `None` when it did not answer."""
     highest_level: Level | None
     """`None` when not even the first task was solved."""
+    took_s: float | None = None
+    """The whole time, loading the model included; `None` when it did not answer."""
+    output_tokens: int = 0
     error: str | None = None
     """Why there was no answer, in our words."""
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Output tokens by the whole time; `None` when nothing was measured."""
+        return self.output_tokens / self.took_s if self.took_s and self.output_tokens else None
 
 
 async def self_test(
@@ -71,11 +77,11 @@ async def self_test(
     try:
         completion = await dialect.complete(call)
     except ProviderError as error:
-        return SelfTest(tokens_per_s=None, highest_level=None, error=str(error))
-    elapsed_s = monotonic() - started
+        return SelfTest(highest_level=None, error=str(error))
     return SelfTest(
-        tokens_per_s=completion.usage.output_tokens / elapsed_s if elapsed_s > 0 else None,
         highest_level=highest_level(completion.message.text),
+        took_s=monotonic() - started,
+        output_tokens=completion.usage.output_tokens,
     )
 
 
