@@ -83,6 +83,10 @@ class Decision:
     started_at: datetime
     started: float
     """On the monotonic clock."""
+    classifying: Cost | None = None
+    """What it cost to ask a model what the request is; a call of its own in the books."""
+    overhead: bool = False
+    """It is such a call itself: without a router there would be none, so it has no baseline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,25 +242,26 @@ class Books:
         cost = price(catalog, ending.model_id, at, ending.usage)
         if cost is None:
             return Bill(cost=None, latency_ms=latency_ms)
+        if decision.overhead:
+            return Bill(cost=cost, latency_ms=latency_ms)
         dearest = decision.choice.dearest
         most = price(catalog, dearest.model_id, at, ending.usage) if dearest else None
+        paid_usd = cost.total_usd + (decision.classifying.total_usd if decision.classifying else 0)
         return Bill(
             cost=cost,
-            gpt41=self._saving(GPT41, decision, ending, cost, at),
-            baseline=self._saving(self._settings.baseline_model, decision, ending, cost, at),
-            versus_highest_pct=saving_pct(most.total_usd, cost.total_usd) if most else None,
+            gpt41=self._saving(GPT41, decision, ending, paid_usd, at),
+            baseline=self._saving(self._settings.baseline_model, decision, ending, paid_usd, at),
+            versus_highest_pct=saving_pct(most.total_usd, paid_usd) if most else None,
             latency_ms=latency_ms,
         )
 
     def _saving(
-        self, baseline: str, decision: Decision, ending: Ending, cost: Cost, at: datetime
+        self, baseline: str, decision: Decision, ending: Ending, paid_usd: Decimal, at: datetime
     ) -> Saving | None:
         pin = decision.pin
         moved = pin is not None and pin.model_id != ending.model_id
         warm = pin.warm_tokens if pin is not None and moved else 0
-        return saving(
-            self._availability.catalog, baseline, ending.usage, cost.total_usd, at, warm_tokens=warm
-        )
+        return saving(self._availability.catalog, baseline, ending.usage, paid_usd, at, warm_tokens=warm)
 
     def _intent(self, decision: Decision, max_usd: Decimal | None) -> Intent:
         choice = decision.choice

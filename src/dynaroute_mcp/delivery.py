@@ -6,6 +6,7 @@ from dataclasses import replace
 from dynaroute_mcp.books import Bill, Books, Decision, Ending
 from dynaroute_mcp.calling import Placed, Stream
 from dynaroute_mcp.errors import ProviderError, StreamBroken
+from dynaroute_mcp.refining import added
 from dynaroute_mcp.tokens import estimate_tokens
 from dynaroute_mcp.types import (
     Answer,
@@ -183,7 +184,7 @@ def answer_of(
         choice=decision.choice,
         model_id=placed.candidate.model_id,
         provider="sandbox" if decision.simulated else placed.candidate.provider,
-        cost=bill.cost,
+        cost=added(bill.cost, decision.classifying),
         gpt41=bill.gpt41,
         baseline=bill.baseline,
         versus_highest_pct=bill.versus_highest_pct,

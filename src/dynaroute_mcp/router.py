@@ -4,6 +4,7 @@
 every step but the call.
 """
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -17,13 +18,23 @@ from dynaroute_mcp.classifier import Classifier, SecondOpinion
 from dynaroute_mcp.classifier.conversation import last_ask
 from dynaroute_mcp.conversations import Conversations
 from dynaroute_mcp.delivery import Routed, answer_of, ended, failed
-from dynaroute_mcp.errors import DeadlinePassed, InvalidRequest, LimitExceeded, NoCandidate, ProviderError
+from dynaroute_mcp.errors import (
+    DeadlinePassed,
+    DynarouteError,
+    InvalidRequest,
+    LimitExceeded,
+    NoCandidate,
+    ProviderError,
+)
 from dynaroute_mcp.health import Health
 from dynaroute_mcp.policy import Pin, Situation, choose
+from dynaroute_mcp.refining import question, refined
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.taxonomy import Category, Level
 from dynaroute_mcp.tokens import estimate_request
-from dynaroute_mcp.types import Ambient, Answer, Caller, ChatRequest, Choice, Classification, Text
+from dynaroute_mcp.types import Ambient, Answer, Caller, ChatRequest, Choice, Classification, Cost, Text
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[str], Awaitable[None]]
 """Told what happens while a caller waits, in words for people."""
@@ -101,8 +112,35 @@ class Router:
             return label
         return await anyio.to_thread.run_sync(second.refine, text, label, limiter=queue)
 
-    async def choose(self, request: ChatRequest, caller: Caller) -> Decision:
+    async def _refined(
+        self, request: ChatRequest, caller: Caller
+    ) -> tuple[Classification | None, Cost | None]:
+        """Ask the third tier, where there is one and the others are unsure: the label, and what asking cost."""
+        chosen, wishes = self._settings.classifier, request.routing
+        settled = wishes.category_override is not None and wishes.level_override is not None
+        simulated = caller.sandbox or self._availability.simulated
+        if chosen.refine_model is None or settled or simulated or request.model is not None:
+            return None, None
+        ask = last_ask(request.messages)
+        label = await self.classify(ask, level=wishes.level_override, category=wishes.category_override)
+        if label.confidence >= chosen.refine_below or not ask.strip():
+            return label, None
+        try:
+            answer = await self.complete(question(ask, chosen.refine_model, chosen.refine_s), caller)
+        except DynarouteError as error:
+            logger.warning("the third tier gave no label", extra={"code": error.code})
+            return label, None
+        return refined(label, answer), answer.cost
+
+    async def choose(
+        self, request: ChatRequest, caller: Caller, label: Classification | None = None
+    ) -> Decision:
         """Classify a request and choose its model, without calling anyone or spending anything.
+
+        Args:
+            request: what to answer.
+            caller: on whose behalf.
+            label: what it is, where that is known already.
 
         Raises:
             InvalidRequest: the request is empty, or names a model that does not exist.
@@ -114,7 +152,9 @@ class Router:
             raise InvalidRequest("the prompt is empty; say what you want answered", param="prompt")
         await self._availability.ready()
         wishes = request.routing
-        label = await self.classify(ask, level=wishes.level_override, category=wishes.category_override)
+        label = label or await self.classify(
+            ask, level=wishes.level_override, category=wishes.category_override
+        )
         simulated = caller.sandbox or self._availability.simulated
         standing = await self._books.standing(replace(caller, sandbox=simulated), started_at)
         pin = self._conversations.pin(request, caller, started_at)
@@ -211,8 +251,10 @@ class Router:
 
     async def _book(self, request: ChatRequest, caller: Caller) -> tuple[Decision, bool]:
         """Choose and reserve; where others take the rest of a budget meanwhile, choose again for what is left."""
+        label, classifying = await self._refined(request, caller)
         for tries_left in reversed(range(_RESERVE_TRIES)):
-            decision = await self.choose(request, caller)
+            decision = await self.choose(request, caller, label)
+            decision = replace(decision, classifying=classifying, overhead=request.routing.overhead)
             try:
                 return decision, await self._books.reserve(decision)
             except LimitExceeded as error:

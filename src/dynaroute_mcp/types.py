@@ -171,6 +171,8 @@ class Routing:
     session_id: str | None = None
     exclude: frozenset[str] = frozenset()
     """Ids of models or providers never to choose."""
+    overhead: bool = False
+    """The router's own question about a request: it costs, and has no baseline to save against."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
