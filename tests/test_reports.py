@@ -1,14 +1,15 @@
 """Reports: quotes that are never zero for want of a price, and sums that keep simulations apart."""
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.scripted import ASK, Script, Time, scripted_core, settings
+from tests.scripted import ASK, LUNA, Script, Time, failure, scripted_core, settings
 
 from dynaroute_mcp.accounts import LOCAL
-from dynaroute_mcp.errors import InvalidRequest, NotFound, UnknownName
-from dynaroute_mcp.reports import MAX_TOKENS, Period
+from dynaroute_mcp.errors import InvalidRequest, NotFound, ProviderUnavailable, UnknownName
+from dynaroute_mcp.reports import MAX_TOKENS, Period, Reports
 from dynaroute_mcp.store.base import CallFilter
 from dynaroute_mcp.taxonomy import Level
 from dynaroute_mcp.types import Caller, Usage
@@ -119,3 +120,47 @@ async def test_one_call_can_be_looked_up_and_a_wrong_id_says_so(tmp_path: Path) 
 
     assert row.intent.model_id == answer.model_id
     assert [each.intent.request_id for each in recent] == [answer.request_id]
+
+
+async def test_the_books_tell_how_models_did_and_the_process_how_it_stands_to_them(tmp_path: Path) -> None:
+    script, time = Script({LUNA: [failure(ProviderUnavailable)] * 2}, usage=USED), Time()
+    asked = replace(ASK, model=LUNA)
+    async with scripted_core(settings(tmp_path), script, time=time) as core:
+        with pytest.raises(ProviderUnavailable):
+            await core.router.complete(asked, LOCAL)
+        for _ in range(2):
+            await core.router.complete(asked, LOCAL)
+        time.passed_s = 1.0
+        (books,) = await core.reports.vitals()
+        (here,) = core.reports.vitals_here()
+
+    assert (books.id, books.figures.calls, books.figures.failures, books.breaker) == (LUNA, 4, 2, None)
+    assert here.figures == books.figures
+    assert here.breaker is not None
+    assert (here.breaker.state, here.breaker.last_error) == ("closed", "provider_unavailable")
+
+    async with scripted_core(settings(tmp_path), Script(), time=time) as core:
+        assert core.reports.vitals_here() == ()
+        await core.reports.recall(time.now())
+        (learnt,) = core.reports.vitals_here()
+        time.passed_s = 3_700.0
+        later = await core.reports.vitals()
+
+    assert (learnt.figures.calls, learnt.figures.failures) == (4, 2)
+    assert later == ()
+
+
+async def test_books_that_cannot_be_read_teach_nothing(tmp_path: Path) -> None:
+    (tmp_path / "dynaroute.db").write_text("this is no database, whatever its name says " * 100)
+    async with scripted_core(settings(tmp_path)) as core:
+        await core.reports.recall(Time().now())
+
+        assert core.reports.vitals_here() == ()
+
+
+async def test_reports_without_a_health_have_no_view_of_their_own(tmp_path: Path) -> None:
+    async with scripted_core(settings(tmp_path)) as core:
+        alone = Reports(core.store, core.availability, Time().ambient())
+        await alone.recall(Time().now())
+
+    assert alone.vitals_here() == ()

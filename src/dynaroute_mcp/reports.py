@@ -239,7 +239,7 @@ class Reports:
     async def vitals(self) -> tuple[Vitals, ...]:
         """How each model did in the last hour by the books, whichever process asked; by id."""
         found: defaultdict[str, list[Try]] = defaultdict(list)
-        for model_id, _, each in await self._tries(self._clock(), _VITALS_CALLS):
+        for model_id, _, each in await self._tries(self._clock(), None, _VITALS_CALLS):
             found[model_id].append(each)
         return tuple(Vitals(id=model_id, figures=figures(found[model_id])) for model_id in sorted(found))
 
@@ -247,11 +247,11 @@ class Reports:
         """Teach this process how models did in the hour before; a database that can't be read teaches nothing."""
         if self._health is not None:
             with contextlib.suppress(StoreUnavailable):
-                self._health.recall(await self._tries(before, _RECALLED_CALLS))
+                self._health.recall(await self._tries(before, before, _RECALLED_CALLS))
 
-    async def _tries(self, until: datetime, calls: int) -> list[tuple[str, str, Try]]:
-        """Read the tries of the newest calls that were begun in the hour before."""
-        which = CallFilter(since=until - timedelta(hours=VITALS_HOURS), until=until)
+    async def _tries(self, now: datetime, until: datetime | None, calls: int) -> list[tuple[str, str, Try]]:
+        """Read the tries of the newest calls that were begun in the hour before now."""
+        which = CallFilter(since=now - timedelta(hours=VITALS_HOURS), until=until)
         rows = [row.outcome async for row in self._store.calls(which, limit=calls)]
         return [each for outcome in rows if outcome is not None for each in tries_of(outcome)]
 

@@ -14,18 +14,31 @@ import pytest
 from inline_snapshot import snapshot
 from tests.faces.shell import Shell
 from tests.scripted import LUNA, Script, failure
+from tests.test_availability import LLAMA, OLLAMA
 
-from dynaroute_mcp import serving
+from dynaroute_mcp import runtime, serving
 from dynaroute_mcp.catalog import load_catalog
+from dynaroute_mcp.cli import doctor
 from dynaroute_mcp.cli.database import COLUMNS
-from dynaroute_mcp.errors import ProviderKeyRejected, ProviderModelMissing
+from dynaroute_mcp.errors import ProviderKeyRejected, ProviderModelMissing, ProviderUnavailable
 from dynaroute_mcp.mcp_server import stdio
 from dynaroute_mcp.providers.base import Endpoint
+from dynaroute_mcp.providers.discovery import Discovered
+from dynaroute_mcp.providers.self_test import SelfTest
 from dynaroute_mcp.providers.wire import Wire
+from dynaroute_mcp.results import HealthReport, ModelVitals, View
+from dynaroute_mcp.results.health import Spread
 from dynaroute_mcp.settings import Settings
+from dynaroute_mcp.taxonomy import Level
 from dynaroute_mcp.types import Usage
 
 USED = Usage(uncached_input_tokens=1000, output_tokens=500)
+
+
+def vitals(model_id: str, **facts: object) -> ModelVitals:
+    nothing = Spread(p50=None, p95=None)
+    row = {"id": model_id, "calls": 1, "failures": 0, "error_rate": 0.0, "tokens_per_s": None, **facts}
+    return ModelVitals.model_validate({**row, "first_token_s": nothing, "answer_s": nothing})
 
 
 @pytest.fixture
@@ -112,6 +125,128 @@ def test_doctor_says_whose_calls_these_are(shell: Shell) -> None:
 
     shell.environ["DYNAROUTE_API_KEY"] = "dr_wrong"
     assert shell("doctor").exit_code == 1
+
+
+def test_doctor_shows_how_models_did_by_the_books(shell: Shell) -> None:
+    shell.script = Script({LUNA: [failure(ProviderUnavailable)]}, usage=USED)
+    shell("route", "Hello", "--model", LUNA)
+    result, told = shell("doctor"), shell.json("doctor")
+
+    assert "model, last hour" in result.stdout
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith(LUNA)]
+    assert line.split()[1:4] == ["2", "1", "(50%)"]
+    assert (told["models"][0]["id"], told["models"][0]["failures"]) == (LUNA, 1)
+    assert told["gateway"] is None
+
+
+GATEWAY_SAYS = HealthReport(
+    books=View(of="books", models=()),
+    here=View(
+        of="here",
+        models=(
+            vitals("a/open", state="open", retry_in_s=12.3, last_error="provider_unavailable"),
+            vitals("b/ill", state="closed", calls=40, error_rate=0.3, degraded=True),
+            vitals("c/well", state="closed"),
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        (
+            GATEWAY_SAYS.payload(),
+            ["a/open: its breaker is open; asked again in 12 s; last error provider_unavail"],
+        ),
+        (GATEWAY_SAYS.payload(), ["b/ill: degraded: 30% of 40 calls failed"]),
+        (
+            {"books": {"of": "", "models": []}, "here": {"of": "", "models": []}},
+            ["0 models asked, none rests"],
+        ),
+        ({"data": []}, ["no DynaRoute gateway tells its health there"]),
+        (None, ["no DynaRoute gateway tells its health there"]),
+    ],
+)
+def test_doctor_asks_the_gateway_which_models_rest(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, document: object, told: list[str]
+) -> None:
+    asked: list[str] = []
+
+    async def get_json(_wire: Wire, url: str, **_rest: object) -> object:
+        asked.append(url)
+        return document
+
+    monkeypatch.setattr(Wire, "get_json", get_json)
+    result = shell("doctor", "--gateway", "http://127.0.0.1:9000/")
+
+    assert asked == ["http://127.0.0.1:9000/health/models"]
+    assert all(words in result.stdout for words in told)
+    assert "c/well" not in result.stdout
+    assert result.exit_code == 0
+
+
+def test_doctor_says_that_an_address_is_none(shell: Shell) -> None:
+    result = shell("doctor", "--gateway", "http://10.0.0.9:8000")
+
+    assert result.exit_code == 1
+    assert "must use https" in result.stdout
+
+
+# ---------------------------------------------------------------- discover
+
+
+def test_discover_says_where_nobody_looks_and_where_nobody_is(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "discover_local is false" in shell("discover").stderr
+
+    machine = LocalMachine(monkeypatch, shell)
+    machine.servers = ()
+    assert "no local server was found" in shell("discover").stdout
+
+
+def test_discover_lists_tests_and_remembers(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = LocalMachine(monkeypatch, shell)
+
+    assert "1 not tested yet: `dynaroute discover --test` tests them" in shell("discover").stdout
+    assert "1 models, 0 tested" in shell("doctor").stdout
+    assert "tested ollama/llama3" in shell("discover", "--test").stderr
+    (row,) = shell.json("discover", "--test")["models"]
+    assert (row["highest_level"], row["tokens_per_s"], row["error"]) == (2, 30.0, None)
+    assert "1 models, 1 tested" in shell("doctor").stdout
+    assert machine.asked == 1
+
+    machine.shown = SelfTest(highest_level=None, error="it timed out")
+    assert "failed: it timed out" in shell("discover", "--again").stdout
+    assert machine.asked == 2
+
+
+class LocalMachine:
+    """A machine with one server that serves one model."""
+
+    servers: tuple[Discovered, ...] = (Discovered(provider=OLLAMA, models=(LLAMA,)),)
+    shown = SelfTest(highest_level=Level.L2, took_s=2.0, output_tokens=60)
+    asked = 0
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, shell: Shell) -> None:
+        """Put it in the place of this one."""
+        Path(shell.environ["DYNAROUTE_CONFIG"]).write_text("discover_local: true\n", encoding="utf-8")
+        shell.script = None
+
+        async def discover(_wire: Wire) -> tuple[Discovered, ...]:
+            return self.servers
+
+        async def self_test(*_call: object, **_clock: object) -> SelfTest:
+            self.asked += 1
+            return self.shown
+
+        async def nobody(*_asked: object) -> None:
+            return None
+
+        monkeypatch.setattr(runtime, "discover", discover)
+        monkeypatch.setattr(runtime, "self_test", self_test)
+        monkeypatch.setattr(doctor, "gateway_view", nobody)
 
 
 # ---------------------------------------------------------------- db

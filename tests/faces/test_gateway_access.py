@@ -381,3 +381,22 @@ async def test_metrics_are_open_to_this_machine_and_to_the_admin_token(tmp_path:
     assert 'dynaroute_request_seconds_bucket{path="/v1/chat/completions",le="+Inf"} 1' in here.text
     check_envelope(behind_a_proxy, 401)
     check_envelope(there, 403)
+
+
+async def test_the_health_of_models_is_open_to_this_machine_and_to_the_admin_token(tmp_path: Path) -> None:
+    async with door(tmp_path) as at:
+        await at.chat()
+        await at.chat(stream=True)
+        here = await at.stranger.get("/health/models")
+        there = await at.speaker(at.key, address="10.0.0.9").get("/health/models")
+        operator = await at.speaker(ADMIN, address="10.0.0.9").get("/health/models")
+        counted = await at.stranger.get("/metrics")
+
+    check_envelope(there, 403)
+    assert here.json() == operator.json()
+    (row,) = here.json()["here"]["models"]
+    assert (row["calls"], row["failures"], row["state"]) == (2, 0, "closed")
+    assert f'dynaroute_model_error_ratio{{model="{row["id"]}"}} 0' in counted.text
+    assert f'dynaroute_model_rests_seconds{{model="{row["id"]}"}} 0' in counted.text
+    assert f'dynaroute_model_answer_seconds{{model="{row["id"]}",quantile="0.5"}} 0' in counted.text
+    assert f'dynaroute_model_tokens_per_second{{model="{row["id"]}"}}' not in counted.text

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -22,8 +23,10 @@ from mcp.types import (
     Tool,
 )
 from tests.faces.mcp_clients import Era, in_memory
-from tests.scripted import scripted_core, settings
+from tests.scripted import ASK, HAIKU, LUNA, Script, failure, scripted_core, settings
 
+from dynaroute_mcp.accounts import LOCAL
+from dynaroute_mcp.errors import ProviderRateLimited
 from dynaroute_mcp.mcp_server import server as server_module
 from dynaroute_mcp.mcp_server.opening import LazyCore, with_key, with_settings
 from dynaroute_mcp.mcp_server.server import INSTRUCTIONS, DynaRouteMCPServer, build
@@ -163,6 +166,23 @@ async def test_resources_hold_models_categories_and_use(tmp_path: Path, era: Era
     assert (len(categories["categories"]), len(categories["levels"])) == (31, 5)
     assert isinstance(usage, dict)
     assert usage["subscription"]["user_id"] == "local"
+
+
+async def test_a_resource_tells_which_models_fail_and_rest(tmp_path: Path) -> None:
+    script = Script({LUNA: [failure(ProviderRateLimited, retry_after_s=30.0)] * 2})
+    async with scripted_core(settings(tmp_path), script) as core, in_memory(core) as client:
+        with pytest.raises(ProviderRateLimited):
+            await core.router.complete(replace(ASK, model=LUNA), LOCAL)
+        await core.router.complete(replace(ASK, model=HAIKU), LOCAL)
+        report = content(await client.read_resource("dynaroute://health"))
+
+    assert isinstance(report, dict)
+    assert [row["id"] for row in report["books"]["models"]] == [HAIKU]
+    assert "all processes" in report["books"]["of"]
+    rows = {row["id"]: row for row in report["here"]["models"]}
+    assert (rows[LUNA]["state"], rows[LUNA]["retry_in_s"]) == ("cooling", 30.0)
+    assert rows[LUNA]["last_error"] == "provider_rate_limited"
+    assert (rows[HAIKU]["state"], rows[HAIKU]["error_rate"]) == ("closed", 0.0)
 
 
 @pytest.mark.parametrize("name", ["openai/gpt-4.1", "openai%2Fgpt-4.1", "GPT-4.1"])
