@@ -38,6 +38,7 @@ from dynaroute_mcp.types import (
     TextDelta,
     Usage,
 )
+from dynaroute_mcp.vault import Vault
 
 CATALOG = load_catalog()
 LUNA, HAIKU, FLASH = "openai/gpt-6-luna", "anthropic/claude-haiku-5-5", "gemini/gemini-2.5-flash"
@@ -175,7 +176,8 @@ async def scripted_core(
 ) -> AsyncIterator[Core]:
     """A whole core on a real database, whose every provider follows one script."""
     ambient = (time or Time()).ambient()
-    availability = Availability(CATALOG, chosen, discover)
+    vault = Vault(chosen.encryption_key, ambient.randbelow)
+    availability = Availability(CATALOG, chosen, discover, vault=vault)
     follow = script or Script()
     wires: Mapping[DialectName, Dialect] = dict.fromkeys(get_args(DialectName), follow)
     stand_ins = {row.id: Endpoint(provider=row, base_url="sandbox:") for row in CATALOG.providers.values()}
@@ -206,7 +208,7 @@ async def scripted_core(
         )
         yield Core(
             router=router,
-            accounts=Accounts(books_store, CATALOG, ambient),
+            accounts=Accounts(books_store, CATALOG, ambient, vault),
             reports=Reports(books_store, availability, ambient, real.health),
             availability=availability,
             settings=chosen,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynaroute_mcp.accounts import LOCAL, Accounts, Allowance, digest, is_well_formed, new_secret
+from dynaroute_mcp.accounts import LOCAL, Accounts, Terms, digest, is_well_formed, new_secret
 from dynaroute_mcp.catalog import load_catalog
 from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest, PermissionDenied, UnknownName
 from dynaroute_mcp.store.base import Store
@@ -126,7 +126,7 @@ async def test_a_revoked_key_stops_at_once_and_revoking_again_changes_nothing(
 
 
 async def test_an_expired_key_is_told_from_a_revoked_one(accounts: Accounts, clock: Clock) -> None:
-    secret = (await accounts.generate_key("alice", expires_at=NOW + timedelta(days=1))).secret
+    secret = (await accounts.generate_key("alice", terms=Terms(expires_at=NOW + timedelta(days=1)))).secret
     assert (await accounts.verify_key(secret)).state == "active"
 
     clock.now += timedelta(days=1)
@@ -137,7 +137,7 @@ async def test_an_expired_key_is_told_from_a_revoked_one(accounts: Accounts, clo
 async def test_the_refusal_is_the_same_whatever_is_wrong_with_a_key(accounts: Accounts, clock: Clock) -> None:
     revoked = (await accounts.generate_key("alice")).secret
     await accounts.revoke_key(revoked)
-    expired = (await accounts.generate_key("alice", expires_at=NOW + timedelta(days=1))).secret
+    expired = (await accounts.generate_key("alice", terms=Terms(expires_at=NOW + timedelta(days=1)))).secret
     clock.now += timedelta(days=2)
     unknown = new_secret(lambda _bound: 5)
 
@@ -178,7 +178,7 @@ async def test_an_owner_is_stored_as_text_whatever_it_looks_like(accounts: Accou
 
 async def test_a_key_that_would_be_born_expired_is_refused(accounts: Accounts) -> None:
     with pytest.raises(InvalidRequest, match="is past"):
-        await accounts.generate_key("alice", expires_at=NOW)
+        await accounts.generate_key("alice", terms=Terms(expires_at=NOW))
 
 
 async def test_a_changed_plan_holds_for_old_and_new_keys(accounts: Accounts) -> None:
@@ -212,8 +212,8 @@ async def test_the_local_owner_has_no_plan(accounts: Accounts) -> None:
 async def test_a_key_with_limits_hands_them_to_its_caller_and_to_the_key_that_takes_its_place(
     accounts: Accounts,
 ) -> None:
-    allowance = Allowance(usd_per_month=Decimal("2.5"), tokens_per_month=1_000)
-    made = await accounts.generate_key("alice", allowance=allowance)
+    terms = Terms(usd_per_month=Decimal("2.5"), tokens_per_month=1_000)
+    made = await accounts.generate_key("alice", terms=terms)
     rotated = await accounts.rotate_key(made.row.key_id)
 
     for key in (made, rotated):
@@ -223,19 +223,20 @@ async def test_a_key_with_limits_hands_them_to_its_caller_and_to_the_key_that_ta
 
 
 async def test_a_key_with_limits_can_not_make_one_without(accounts: Accounts) -> None:
-    made = await accounts.generate_key("alice", allowance=Allowance(tokens_per_month=1))
+    made = await accounts.generate_key("alice", terms=Terms(tokens_per_month=1))
     caller = await accounts.caller_for(made.secret)
 
     with pytest.raises(PermissionDenied, match="makes no keys"):
         await accounts.generate_key("alice", by=caller)
     with pytest.raises(PermissionDenied, match="makes no keys"):
-        await accounts.rotate_key(made.row.key_id, by=caller)
+        await accounts.rotate_key((await accounts.generate_key("alice")).row.key_id, by=caller)
+    assert (await accounts.rotate_key(made.row.key_id, by=caller)).row.tokens_per_month == 1
 
 
 @pytest.mark.parametrize(
-    "allowance",
-    [Allowance(usd_per_month=Decimal(0)), Allowance(tokens_per_month=-1), Allowance(tokens_per_month=10**12)],
+    "terms",
+    [Terms(usd_per_month=Decimal(0)), Terms(tokens_per_month=-1), Terms(tokens_per_month=10**12)],
 )
-async def test_a_limit_that_is_none_or_absurd_is_refused(accounts: Accounts, allowance: Allowance) -> None:
+async def test_a_limit_that_is_none_or_absurd_is_refused(accounts: Accounts, terms: Terms) -> None:
     with pytest.raises(InvalidRequest, match="must be above 0"):
-        await accounts.generate_key("alice", allowance=allowance)
+        await accounts.generate_key("alice", terms=terms)

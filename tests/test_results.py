@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from inline_snapshot import snapshot
 from tests.scripted import ASK, Script, Time, failure, scripted_core, settings
 
-from dynaroute_mcp.accounts import LOCAL, KeyStatus
+from dynaroute_mcp.accounts import LOCAL, KeyStatus, Terms
 from dynaroute_mcp.errors import ProviderUnavailable
 from dynaroute_mcp.mcp_server import wording
 from dynaroute_mcp.results import (
@@ -224,7 +224,7 @@ async def test_an_expired_key_says_since_when(tmp_path: Path) -> None:
     time = Time()
     async with scripted_core(settings(tmp_path), time=time) as core:
         expires_at = time.now() + timedelta(hours=1)
-        new = await core.accounts.generate_key("alice", expires_at=expires_at)
+        new = await core.accounts.generate_key("alice", terms=Terms(expires_at=expires_at))
         working = VerifiedKey.of(await core.accounts.verify_key(new.secret))
         time.passed_s = 7_200
         expired = VerifiedKey.of(await core.accounts.verify_key(new.secret))

@@ -6,15 +6,18 @@ keeps the process from starting. A key leaves this module only inside an `Endpoi
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 
 from dynaroute_mcp.catalog import Catalog, Model, Provider
+from dynaroute_mcp.errors import ConfigurationInvalid
 from dynaroute_mcp.providers.base import Endpoint
 from dynaroute_mcp.providers.discovery import Discovered
 from dynaroute_mcp.providers.wire import check_base_url
 from dynaroute_mcp.settings import ProviderSettings, Settings
+from dynaroute_mcp.types import Caller, SealedKey
+from dynaroute_mcp.vault import Vault
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,21 @@ class Listing:
     """Ids of our active models that it does not list any more."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnKeys:
+    """How providers are reached with the keys that a DynaRoute key brings along."""
+
+    key_id: str = ""
+    """Whose they are; empty when there are none."""
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    """By provider id: with the key's own where it brings one, else with the operator's."""
+    unreadable: frozenset[str] = frozenset()
+    """Providers whose key can't be opened: they are not called at all, least of all with somebody else's key."""
+
+
+NO_OWN_KEYS = OwnKeys()
+
+
 class Availability:
     """The catalog of the moment, and how each provider in it is reached."""
 
@@ -42,6 +60,7 @@ class Availability:
         settings: Settings,
         discover: Callable[[], Awaitable[Sequence[Discovered]]] | None,
         listed: Callable[[Endpoint], Awaitable[frozenset[str] | None]] | None = None,
+        vault: Vault | None = None,
     ) -> None:
         """Take what is known at start.
 
@@ -50,6 +69,7 @@ class Availability:
             settings: keys, addresses and exclusions.
             discover: looks for local servers; `None` never looks.
             listed: asks a provider for its models; `None` never asks.
+            vault: opens the providers' keys that callers bring along; `None` opens none.
 
         Raises:
             ConfigurationInvalid: a provider's address is not one that a key may be sent to; names the setting.
@@ -58,6 +78,7 @@ class Availability:
         self._settings = settings
         self._discover = discover
         self._listed = listed
+        self._vault = vault
         self._looking = anyio.Lock()
         self._endpoints = {
             provider.id: endpoint
@@ -131,14 +152,48 @@ class Availability:
         """Providers that can be called, by id."""
         return self._endpoints
 
+    def own_keys(self, caller: Caller) -> OwnKeys:
+        """Open the providers' keys that a caller's key brings along; a test key's are never used."""
+        if not caller.provider_keys or caller.sandbox:
+            return NO_OWN_KEYS
+        endpoints, unreadable = dict[str, Endpoint](), set[str]()
+        for held in caller.provider_keys:
+            provider = self._catalog.providers.get(held.provider)
+            own = self._settings.providers.get(held.provider)
+            if provider is None or (own is not None and not own.enabled):
+                continue
+            try:
+                key = self._opened(caller, held)
+            except ConfigurationInvalid as error:
+                unreadable.add(held.provider)
+                facts = {"key": caller.key_id, "provider": held.provider, "reason": str(error)}
+                logger.warning("a provider key can't be read", extra=facts)
+            else:
+                endpoints[held.provider] = Endpoint(
+                    provider=provider, base_url=self._address(provider, own), api_key=key
+                )
+        return OwnKeys(
+            key_id=caller.key_id or "",
+            endpoints={**self._endpoints, **endpoints},
+            unreadable=frozenset(unreadable),
+        )
+
+    def _opened(self, caller: Caller, held: SealedKey) -> str:
+        vault = self._vault or Vault(None, lambda _bound: 0)
+        return vault.open(held.sealed, bound_to=place_of(caller.key_id or "", held.provider))
+
+    def usable(self, own: OwnKeys = NO_OWN_KEYS) -> frozenset[str]:
+        """Ids of the providers that can be called with the operator's keys, or with one's own."""
+        return frozenset(own.endpoints or self._endpoints) - own.unreadable
+
     @property
     def simulated(self) -> bool:
         """True while no real provider can be called, so that the sandbox must answer."""
         return not self._endpoints
 
-    def can_call(self, model: Model) -> bool:
+    def can_call(self, model: Model, own: OwnKeys = NO_OWN_KEYS) -> bool:
         """Tell whether a model is served by a provider that can be called."""
-        return model.provider in self._endpoints and model.status != "retired"
+        return model.provider in self.usable(own) and model.status != "retired"
 
     def missing_keys(self) -> Mapping[str, str]:
         """Name the variable to set for each provider that has no key."""
@@ -167,6 +222,11 @@ class Availability:
 
     def _key(self, provider: Provider) -> str | None:
         return next((key for name in provider.key_env if (key := self._settings.variable(name))), None)
+
+
+def place_of(key_id: str, provider: str) -> str:
+    """Name the only place where a provider's key may be opened: its DynaRoute key's row, for its provider."""
+    return f"dynaroute:{key_id}:{provider}"
 
 
 def _is_official(endpoint: Endpoint) -> bool:

@@ -7,13 +7,13 @@ never fails an answer that was paid for; a caller with a ceiling on dollars is r
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import anyio
 
-from dynaroute_mcp.availability import Availability
+from dynaroute_mcp.availability import NO_OWN_KEYS, Availability, OwnKeys
 from dynaroute_mcp.errors import NotFound, StoreUnavailable
 from dynaroute_mcp.limits import Limit, holds, limits_of, priced_only, usd_left, warnings
 from dynaroute_mcp.policy import Expectation, Pin
@@ -87,6 +87,8 @@ class Decision:
     """What it cost to ask a model what the request is; a call of its own in the books."""
     overhead: bool = False
     """It is such a call itself: without a router there would be none, so it has no baseline."""
+    own: OwnKeys = field(default=NO_OWN_KEYS, repr=False)
+    """The providers' keys that the caller's key brings along."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ model, the next model, or the end. After the first content has been passed on no
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -125,6 +126,13 @@ class Calling:
         self._uniform = ambient.uniform
         self.running = Running()
         """What this process is being answered just now."""
+
+    def apart(self, endpoints: Mapping[str, Endpoint], health: Health) -> "Calling":
+        """The same for a caller who brings keys along: other endpoints, and a health that is nobody else's."""
+        other = copy(self)
+        other._endpoints = lambda: endpoints  # noqa: SLF001 -- a copy of its own
+        other._health = health  # noqa: SLF001
+        return other
 
     async def complete(self, request: ChatRequest, choice: Choice) -> Placed[Completion]:
         """Get a whole answer from the first candidate that gives one.

@@ -86,15 +86,30 @@ def limits_of(
         _limit("tokens_per_month", scope, "tokens", "month", plan.tokens_per_month, at),
         _limit("usd_per_month", scope, "nano_usd", "month", _nano(plan.usd_per_month), at),
     ]
-    if caller.tokens_per_month is not None:
-        tokens = caller.tokens_per_month
-        limits.append(_limit("tokens_per_month", f"key:{caller.key_id}", "tokens", "month", tokens, at))
-    if caller.usd_per_month is not None:
-        money = _nano(caller.usd_per_month)
-        limits.append(_limit("usd_per_month", f"key:{caller.key_id}", "nano_usd", "month", money, at))
+    limits += _of_key(caller, at)
     if not caller.sandbox:
         limits += [_budget(budget, at) for budget in budgets if budget.project in (None, project)]
     return tuple(limits)
+
+
+def key_scope(key_id: str | None) -> str:
+    """Name the counters of a key."""
+    return f"key:{key_id}"
+
+
+def _of_key(caller: Caller, at: datetime) -> list[Limit]:
+    scope = key_scope(caller.key_id)
+    rows: tuple[tuple[str, Metric, Period, int | None], ...] = (
+        ("requests_per_minute", "requests", "minute", caller.requests_per_minute),
+        ("requests_per_day", "requests", "day", caller.requests_per_day),
+        ("tokens_per_month", "tokens", "month", caller.tokens_per_month),
+        ("usd_per_month", "nano_usd", "month", _nano(caller.usd_per_month)),
+    )
+    return [
+        _limit(name, scope, metric, period, ceiling, at)
+        for name, metric, period, ceiling in rows
+        if ceiling is not None
+    ]
 
 
 def _budget(budget: Budget, at: datetime) -> Limit:

@@ -5,13 +5,14 @@ every step but the call.
 """
 
 import logging
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import anyio
 
-from dynaroute_mcp.availability import Availability
+from dynaroute_mcp.availability import Availability, OwnKeys
 from dynaroute_mcp.books import Books, Decision, Standing
 from dynaroute_mcp.calling import Calling
 from dynaroute_mcp.classifier import Classifier, SecondOpinion
@@ -44,6 +45,9 @@ _INLINE_CHARS = 4_000
 
 _SECONDS_AT_ONCE, _SECONDS_WAITING = 2, 32
 """Prompts that the second tier judges at a time, and how many may wait for it: beyond, the first tier's word stands."""
+
+_KEPT_APART = 1_000
+"""Keys with providers' keys of their own whose models' health is remembered."""
 
 _RESERVE_TRIES = 3
 """How often a cheaper choice is sought when others take the rest of a budget meanwhile."""
@@ -83,6 +87,7 @@ class Router:
         self._settings = settings
         self._ambient = ambient
         self._conversations = Conversations()
+        self._apart: OrderedDict[str, Health] = OrderedDict()
 
     async def classify(
         self, text: str, *, level: Level | None = None, category: Category | None = None
@@ -155,21 +160,26 @@ class Router:
         label = label or await self.classify(
             ask, level=wishes.level_override, category=wishes.category_override
         )
-        simulated = caller.sandbox or self._availability.simulated
+        own = self._availability.own_keys(caller)
+        simulated = caller.sandbox or (self._availability.simulated and not own.key_id)
         standing = await self._books.standing(replace(caller, sandbox=simulated), started_at)
         pin = self._conversations.pin(request, caller, started_at)
-        situation = await self._situation(request, caller, label, pin, simulated=simulated)
+        situation = await self._situation(request, caller, label, pin, None if simulated else own)
         choice = self._pick(situation, standing)
         return Decision(
             request_id=f"req_{self._ambient.randbelow(16**24):024x}",
             caller=caller,
             classification=label,
-            choice=replace(choice, notes=(*self._simulation_note(caller), *choice.notes, *standing.warnings)),
+            choice=replace(
+                choice,
+                notes=(*self._first_notes(request, caller, own), *choice.notes, *standing.warnings),
+            ),
             simulated=simulated,
             standing=standing,
             pin=pin,
             started_at=started_at,
             started=started,
+            own=own,
         )
 
     async def complete(self, request: ChatRequest, caller: Caller) -> Answer:
@@ -180,7 +190,7 @@ class Router:
         """
         decision, reserved = await self._book(request, caller)
         try:
-            placed = await self._lane(decision).calling.complete(request, decision.choice)
+            placed = await self._lane_of(decision).calling.complete(request, decision.choice)
         except BaseException as error:
             await self._give_up(decision, error, reserved=reserved)
             raise
@@ -236,7 +246,7 @@ class Router:
         decision, reserved = await self._book(request, caller)
         routed: Routed | None = None
         try:
-            async with self._lane(decision).calling.stream(request, decision.choice) as placed:
+            async with self._lane_of(decision).calling.stream(request, decision.choice) as placed:
                 routed = Routed(decision, placed, self._books, reserved=reserved)
                 yield routed
         except BaseException as error:
@@ -279,30 +289,40 @@ class Router:
             return choose(situation)  # to reserve it will fail, and name the limit
 
     async def _situation(
-        self, request: ChatRequest, caller: Caller, label: Classification, pin: Pin | None, *, simulated: bool
+        self,
+        request: ChatRequest,
+        caller: Caller,
+        label: Classification,
+        pin: Pin | None,
+        own: OwnKeys | None,
     ) -> Situation:
+        """Gather what the choice depends on; without keys, not even the operator's, it is simulated."""
         settings, catalog, now = self._settings, self._availability.catalog, self._ambient.clock()
-        health = (self._sandbox if simulated else self._real).health
+        health = self._lane(own).health
         return Situation(
             catalog=catalog,
             classification=label,
             request=request,
             input_tokens=await self._input_tokens(request),
             strategy=request.routing.strategy or caller.strategy or settings.strategy,
-            usable=frozenset(catalog.providers) if simulated else frozenset(self._availability.endpoints),
+            usable=frozenset(catalog.providers) if own is None else self._availability.usable(own),
             cooling=health.cooling(now),
             conditions=health.conditions(now),
             at=now,
             settings=settings,
+            preferences=caller.preferences,
+            allowed=caller.models,
+            unreadable=own.unreadable if own else frozenset(),
             pin=pin,
             learnt=self._books.experience.learnt(),
         )
 
-    def _simulation_note(self, caller: Caller) -> tuple[str, ...]:
+    def _first_notes(self, request: ChatRequest, caller: Caller, own: OwnKeys) -> tuple[str, ...]:
         if caller.sandbox:
             return ("Simulated answer: a dr_test_ key never reaches a provider.",)
-        if not self._availability.simulated:
-            return ()
+        if own.key_id or not self._availability.simulated:
+            by_key = request.routing.strategy is None and caller.strategy is not None
+            return (f"strategy {caller.strategy} is this key's",) if by_key else ()
         names = ", ".join(list(self._availability.missing_keys().values())[:3])
         return (
             "Simulated answer: no provider key is set and no local server was found. "
@@ -321,8 +341,20 @@ class Router:
                 request, decision.caller, answer.model_id, answer.completion.usage, self._ambient.clock()
             )
 
-    def _lane(self, decision: Decision) -> Lane:
-        return self._sandbox if decision.simulated else self._real
+    def _lane_of(self, decision: Decision) -> Lane:
+        return self._lane(None if decision.simulated else decision.own)
+
+    def _lane(self, own: OwnKeys | None) -> Lane:
+        """Where a caller's requests go: a bad key that somebody brings along is nobody else's trouble."""
+        if own is None:
+            return self._sandbox
+        if not own.key_id:
+            return self._real
+        health = self._apart.pop(own.key_id, None) or Health(self._settings.breaker)
+        self._apart[own.key_id] = health
+        while len(self._apart) > _KEPT_APART:
+            self._apart.popitem(last=False)
+        return Lane(calling=self._real.calling.apart(own.endpoints, health), health=health)
 
 
 def _has_substance(request: ChatRequest) -> bool:

@@ -44,6 +44,7 @@ from dynaroute_mcp.store.base import Store
 from dynaroute_mcp.store.sqlite import SqliteStore, open_store
 from dynaroute_mcp.tokens import estimate_tokens
 from dynaroute_mcp.types import Ambient, Caller
+from dynaroute_mcp.vault import Vault
 
 AMBIENT = Ambient(
     clock=lambda: datetime.now(UTC),  # noqa: TID251 -- the one place where the wall clock enters
@@ -109,6 +110,7 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
         Wire.open(now=ambient.clock) as wire,
         _beside(partial(_keep_house, store, settings.retention_days, ambient)),
     ):
+        vault = Vault(settings.encryption_key, ambient.randbelow)
         spoken = dialects(wire, estimate=estimate_tokens)
         local = _local(wire, catalog, spoken, settings, ambient) if settings.discover_local else None
         availability = Availability(
@@ -116,6 +118,7 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
             settings,
             local.find if local else None,
             partial(listed_models, wire),
+            vault,
         )
         books = Books(store, availability, settings, ambient)
         stand_ins = _stand_ins(catalog)
@@ -138,7 +141,7 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
         ):
             yield Core(
                 router=router,
-                accounts=Accounts(store, catalog, ambient),
+                accounts=Accounts(store, catalog, ambient, vault),
                 reports=reports,
                 availability=availability,
                 settings=settings,

@@ -11,11 +11,21 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+)
 
 from dynaroute_mcp.errors import ConfigurationInvalid
 from dynaroute_mcp.plain_yaml import read_yaml
 from dynaroute_mcp.taxonomy import Category, Strategy
+from dynaroute_mcp.vault import FROM_KEYRING, MASTER_CHARACTERS, split_masters
 
 HOME = Path("~/.dynaroute").expanduser()
 
@@ -34,8 +44,19 @@ def _expand(value: object, info: ValidationInfo) -> object:
     return re.sub(r"\$\{([^}]*)\}", look_up, value)
 
 
+def _check_masters(masters: SecretStr) -> SecretStr:
+    for part in split_masters(masters.get_secret_value()):
+        if part != FROM_KEYRING and len(part) < MASTER_CHARACTERS:
+            raise ValueError(
+                f"a master key has at least {MASTER_CHARACTERS} random characters; "
+                f"`dynaroute keys master-key` makes one, {FROM_KEYRING!r} takes the operating system's"
+            )
+    return masters
+
+
 FromEnvironment = BeforeValidator(_expand)
 Secret = Annotated[SecretStr, FromEnvironment, Field(min_length=1)]
+Master = Annotated[SecretStr, FromEnvironment, AfterValidator(_check_masters)]
 Address = Annotated[str, FromEnvironment, Field(pattern=r"^https?://[^\s@]+$", max_length=500)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Dollars = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
@@ -121,6 +142,8 @@ class Settings(Section):
     api_key: Secret | None = None
     """Whose usage this process works on; from `DYNAROUTE_API_KEY`."""
     admin_token: Secret | None = None
+    encryption_key: Master | None = None
+    """Master key under which keys' own provider keys are encrypted; from `DYNAROUTE_ENCRYPTION_KEY`."""
     database: Annotated[Path, FromEnvironment] = HOME / "dynaroute.db"
     catalog_overlay: Annotated[Path, FromEnvironment] | None = None
     baseline_model: str = "gpt-4.1"
@@ -163,6 +186,7 @@ class Settings(Section):
 _FROM_ENVIRONMENT = {
     "DYNAROUTE_API_KEY": "api_key",
     "DYNAROUTE_ADMIN_TOKEN": "admin_token",
+    "DYNAROUTE_ENCRYPTION_KEY": "encryption_key",
     "DYNAROUTE_DATABASE": "database",
     "DYNAROUTE_PROJECT": "project",
 }

@@ -12,6 +12,7 @@ import httpx2
 from starlette.applications import Starlette
 from tests.scripted import Script, Time, scripted_core, settings
 
+from dynaroute_mcp.accounts import Terms
 from dynaroute_mcp.gateway.app import create_app
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.taxonomy import Strategy
@@ -41,8 +42,9 @@ class Door:
         transport = httpx2.ASGITransport(app=self.app, raise_app_exceptions=False, client=(address, 1))
         return httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000", headers=headers)
 
-    async def key_for(self, owner: str, **facts: Any) -> str:
-        return (await self.core.accounts.generate_key(owner, **facts)).secret
+    async def key_for(self, owner: str, *, sandbox: bool = False, **terms: Any) -> str:
+        new = await self.core.accounts.generate_key(owner, sandbox=sandbox, terms=Terms(**terms))
+        return new.secret
 
     async def chat(self, **fields: Any) -> httpx2.Response:
         return await self.client.post(CHAT, json=HELLO | fields)
@@ -63,7 +65,7 @@ async def door(folder: Path, script: Script | None = None, **fields: Any) -> Asy
             return at.core
 
         app = create_app(current, time.ambient(), allowed_hosts={"router.example"})
-        new = await core.accounts.generate_key("alice", strategy=Strategy.BALANCED)
+        new = await core.accounts.generate_key("alice", terms=Terms(strategy=Strategy.BALANCED))
         at = Door(app=app, core=core, script=script, time=time, key=new.secret)
         yield at
 

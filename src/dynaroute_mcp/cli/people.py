@@ -1,37 +1,31 @@
 """`keys` and `plan`: who may ask, and how much."""
 
-from datetime import timedelta
-from decimal import Decimal
-from typing import TypedDict, Unpack
+from typing import Any
 
 import click
 
-from dynaroute_mcp.accounts import DEFAULT_PLAN, Allowance, Subscription
-from dynaroute_mcp.cli.options import STRATEGIES, read_key
+from dynaroute_mcp.accounts import DEFAULT_PLAN, NO_TERMS, Subscription
+from dynaroute_mcp.cli import key_care
+from dynaroute_mcp.cli.options import read_key
 from dynaroute_mcp.cli.render import facts, note, table
 from dynaroute_mcp.cli.session import emit, json_option, surroundings, with_core
+from dynaroute_mcp.cli.terms import edited, term_options
 from dynaroute_mcp.cli.text import usd
-from dynaroute_mcp.results import GeneratedKey, KeyList, RevokedKey, SubscriptionInfo, VerifiedKey
+from dynaroute_mcp.results import (
+    DetailedKeyList,
+    GeneratedKey,
+    KeyDetails,
+    RevokedKey,
+    SubscriptionInfo,
+    VerifiedKey,
+)
 from dynaroute_mcp.runtime import Core
-from dynaroute_mcp.taxonomy import Strategy
 from dynaroute_mcp.types import Caller
-
-
-class KeyOptions(TypedDict):
-    """What a new key is for."""
-
-    plan: str | None
-    sandbox: bool
-    strategy: str | None
-    expires_days: int | None
-    usd_per_month: float | None
-    tokens_per_month: int | None
-    as_json: bool
 
 
 @click.group()
 def keys() -> None:
-    """Make, check, revoke and list API keys."""
+    """Make, check, change, revoke and list API keys."""
 
 
 @keys.command()
@@ -40,38 +34,26 @@ def keys() -> None:
 @click.option(
     "--sandbox", is_flag=True, help="A dr_test_ key: simulated answers, no provider is ever called."
 )
-@click.option("--strategy", type=STRATEGIES, help="What this key's requests favour.")
-@click.option("--expires-days", type=click.IntRange(1, 3650), help="Days after which the key stops.")
-@click.option(
-    "--usd-per-month",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Most dollars that this key may spend a month.",
-)
-@click.option(
-    "--tokens-per-month", type=click.IntRange(min=1), help="Most tokens that this key may use a month."
-)
+@term_options
 @json_option
-def create(owner: str, **options: Unpack[KeyOptions]) -> None:
-    """Make a key for OWNER, an e-mail address or a name. It is shown once."""
-    days, strategy, dollars = options["expires_days"], options["strategy"], options["usd_per_month"]
-    expires_at = surroundings().ambient.clock() + timedelta(days=days) if days else None
+def create(
+    owner: str, *, plan: str | None, sandbox: bool, as_json: bool, **options: Any
+) -> None:  # Any: click's values
+    r"""Make a key for OWNER, an e-mail address or a name. It is shown once.
 
-    allowance = Allowance(
-        usd_per_month=None if dollars is None else Decimal(str(dollars)),
-        tokens_per_month=options["tokens_per_month"],
-    )
+    Limits count beside the owner's plan; preferences come after a request's own wishes and before the configuration's.
+
+    \b
+    dynaroute keys create alice --requests-per-day 500 --usd-per-month 5
+    dynaroute keys create ci --model gpt-6-luna --expires-days 30
+    dynaroute keys create bob --exclude deepseek --rule "Debugging=anthropic/claude-haiku-5-5"
+    """
+    terms = edited(NO_TERMS, options, surroundings().ambient.clock())
 
     async def work(core: Core) -> None:
-        new = await core.accounts.generate_key(
-            owner,
-            plan=options["plan"],
-            sandbox=options["sandbox"],
-            strategy=Strategy(strategy) if strategy else None,
-            expires_at=expires_at,
-            allowance=allowance,
-        )
+        new = await core.accounts.generate_key(owner, plan=plan, sandbox=sandbox, terms=terms)
         result = GeneratedKey.of(new)
-        if options["as_json"]:
+        if as_json:
             emit(result.payload())
             return
         click.echo(new.secret)
@@ -133,7 +115,7 @@ def list_keys(owner: str, *, as_json: bool) -> None:
     """List the keys of OWNER, masked."""
 
     async def work(core: Core) -> None:
-        result = KeyList.of(owner, await core.accounts.key_statuses(owner))
+        result = DetailedKeyList.of(owner, await core.accounts.key_statuses(owner))
         if as_json:
             emit(result.payload())
             return
@@ -146,6 +128,7 @@ def list_keys(owner: str, *, as_json: bool) -> None:
                 ("created", ""),
                 ("last used", ""),
                 ("requests", ">"),
+                ("terms", ""),
             ],
             [
                 (
@@ -156,6 +139,7 @@ def list_keys(owner: str, *, as_json: bool) -> None:
                     row.created_at[:10],
                     (row.last_used_at or "never")[:10],
                     f"{row.total_requests:,}",
+                    _terms(row),
                 )
                 for row in result.keys
             ],
@@ -164,6 +148,27 @@ def list_keys(owner: str, *, as_json: bool) -> None:
             note(f"{owner} has no keys; `dynaroute keys create {owner}` makes one")
 
     with_core(work)
+
+
+for command in key_care.COMMANDS:
+    keys.add_command(command)
+
+
+def _terms(row: KeyDetails) -> str:
+    """Name what a key has of its own; `keys show` tells the rest."""
+    limits, wanted = row.limits, row.preferences
+    named = {
+        "limits": any((limits.requests_per_minute, limits.requests_per_day, limits.tokens_per_month))
+        or limits.usd_per_month is not None,
+        f"only {', '.join(limits.models)}": limits.models,
+        f"expires {(limits.expires_at or '')[:10]}": limits.expires_at,
+        f"{wanted.strategy}": wanted.strategy,
+        f"excludes {', '.join(wanted.exclude)}": wanted.exclude,
+        f"prefers {', '.join(wanted.prefer)}": wanted.prefer,
+        f"{len(wanted.rules)} rules": wanted.rules,
+        f"own {', '.join(each.provider for each in row.providers)}": row.providers,
+    }
+    return "; ".join(name for name, there in named.items() if there)
 
 
 @click.group()

@@ -46,6 +46,7 @@ class Operation:
     answer: object
     """The shape of the answer; a string is a media type whose content has no shape."""
     body: type[BaseModel] | None = None
+    body_optional: bool = False
     status: int = 200
     parameters: Sequence[Parameter] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -154,7 +155,8 @@ def _operation(operation: Operation, path: str, shapes: _Shapes) -> Json:
         shown["parameters"] = [_parameter(each) for each in operation.parameters]
     if operation.body is not None:
         schema = shapes.of(operation.body, "validation")
-        shown["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        content = {"application/json": {"schema": schema}}
+        shown["requestBody"] = {"required": not operation.body_optional, "content": content}
     return shown
 
 

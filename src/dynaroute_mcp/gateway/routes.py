@@ -7,10 +7,33 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dynaroute_mcp.gateway import chat, feedback, health, keys, models, routing, shapes, usage, wire
+from dynaroute_mcp.gateway import (
+    chat,
+    feedback,
+    health,
+    key_bodies,
+    keys,
+    models,
+    routing,
+    shapes,
+    usage,
+    wire,
+)
 from dynaroute_mcp.gateway.cache import MAX_TTL_S
 from dynaroute_mcp.gateway.openapi import Operation, Parameter, document
-from dynaroute_mcp.results import Classified, GeneratedKey, HealthReport, KeyList, RevokedKey, VerifiedKey
+from dynaroute_mcp.results import (
+    Classified,
+    DetailedKeyList,
+    ForgottenProviderKey,
+    GeneratedKey,
+    HealthReport,
+    KeyDetails,
+    ProviderKeyEntry,
+    ProviderKeyList,
+    RevokedKey,
+    RotatedKey,
+    VerifiedKey,
+)
 from dynaroute_mcp.results.corrections import Corrected
 
 _TEXT: Final = {"type": "string"}
@@ -136,16 +159,31 @@ OPERATIONS: Final = (
         parameters=(_KEY_ID, _PERIOD),
     ),
     Operation(
-        method="POST", path="/v1/keys", handler=keys.make, body=keys.KeyBody, answer=GeneratedKey, status=201
+        method="POST", path="/v1/keys", handler=keys.make, body=key_bodies.KeyBody, answer=GeneratedKey, status=201
     ),
     Operation(
         method="GET",
         path="/v1/keys",
         handler=keys.list_keys,
-        answer=KeyList,
+        answer=DetailedKeyList,
         parameters=(Parameter(name="user_id", meaning="Whose keys.", schema=_TEXT),),
     ),
     Operation(method="GET", path="/v1/keys/verify", handler=keys.verify, answer=VerifiedKey),
+    Operation(
+        method="GET",
+        path="/v1/keys/{id}",
+        handler=keys.show,
+        answer=KeyDetails,
+        parameters=(_KEY_ID,),
+    ),
+    Operation(
+        method="PATCH",
+        path="/v1/keys/{id}",
+        handler=keys.change,
+        body=key_bodies.TermsBody,
+        answer=KeyDetails,
+        parameters=(_KEY_ID,),
+    ),
     Operation(
         method="DELETE",
         path="/v1/keys/{id}",
@@ -157,9 +195,34 @@ OPERATIONS: Final = (
         method="POST",
         path="/v1/keys/{id}/rotate",
         handler=keys.rotate,
-        answer=GeneratedKey,
+        body=key_bodies.RotationBody,
+        body_optional=True,
+        answer=RotatedKey,
         status=201,
         parameters=(_KEY_ID,),
+    ),
+    Operation(
+        method="POST",
+        path="/v1/keys/{id}/providers",
+        handler=keys.add_provider,
+        body=key_bodies.ProviderKeyBody,
+        answer=ProviderKeyEntry,
+        status=201,
+        parameters=(_KEY_ID,),
+    ),
+    Operation(
+        method="GET",
+        path="/v1/keys/{id}/providers",
+        handler=keys.list_providers,
+        answer=ProviderKeyList,
+        parameters=(_KEY_ID,),
+    ),
+    Operation(
+        method="DELETE",
+        path="/v1/keys/{id}/providers/{provider}",
+        handler=keys.remove_provider,
+        answer=ForgottenProviderKey,
+        parameters=(_KEY_ID, _PROVIDER),
     ),
     Operation(method="GET", path="/health", handler=health.health, answer=health.Health, open=True),
     Operation(method="GET", path="/ready", handler=health.ready, answer=health.Readiness, open=True),

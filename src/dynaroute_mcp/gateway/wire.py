@@ -29,7 +29,7 @@ DataUrl = Annotated[str, Field(pattern=r"^data:[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(;
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.:-]{1,128}$")]
 
 
-def _integral(value: object) -> object:
+def integral(value: object) -> object:
     """Take 100.0 for 100: to JSON they are one number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -43,8 +43,8 @@ def _category(value: object) -> object:
     return found
 
 
-Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS), BeforeValidator(_integral)]
-LevelNumber = Annotated[int, Field(ge=1, le=5), BeforeValidator(_integral)]
+Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS), BeforeValidator(integral)]
+LevelNumber = Annotated[int, Field(ge=1, le=5), BeforeValidator(integral)]
 CategoryName = Annotated[Category, BeforeValidator(_category)]
 StrategyName = Literal["cheapest", "balanced", "best", "price-optimized", "output-optimized"]
 
@@ -294,15 +294,15 @@ class ChatBody(Wire):
     max_tokens: Tokens | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=1, le=1_000), BeforeValidator(_integral)] | None = None
+    top_k: Annotated[int, Field(ge=1, le=1_000), BeforeValidator(integral)] | None = None
     stop: str | Annotated[list[str], Field(max_length=16)] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(_integral)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(integral)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
     logprobs: bool | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=20), BeforeValidator(_integral)] | None = None
-    n: Annotated[int, Field(ge=1, le=1), BeforeValidator(_integral)] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20), BeforeValidator(integral)] | None = None
+    n: Annotated[int, Field(ge=1, le=1), BeforeValidator(integral)] | None = None
     """One answer per request; ask again for another."""
     modalities: list[Literal["text"]] | None = None
     """Answers are text."""

@@ -113,7 +113,7 @@ def _retired(model: Model) -> str:
 
 
 def _no_key(situation: Situation, model: Model) -> str:
-    if model.provider in situation.own_keys:
+    if model.provider in situation.unreadable:
         return f"this key's own {model.provider} key can't be read: see DYNAROUTE_ENCRYPTION_KEY"
     names = situation.catalog.providers[model.provider].key_env
     return f"no key: set {names[0]}" if names else f"{model.provider} can't be reached"

@@ -71,8 +71,8 @@ class Situation:
     """Of the caller's key."""
     allowed: tuple[str, ...] = ()
     """The only models and providers that the caller's key may use; empty allows all."""
-    own_keys: frozenset[str] = frozenset()
-    """Providers for which the caller's key has a key of its own, usable or not."""
+    unreadable: frozenset[str] = frozenset()
+    """Providers whose own key, which the caller's key brings along, can't be read."""
     pin: Pin | None = None
     learnt: Mapping[tuple[Category, Level], Expectation] = field(default_factory=dict)
 

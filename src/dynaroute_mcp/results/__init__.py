@@ -6,6 +6,14 @@ The core's types are imported for the type checker only: a server must start bef
 from dynaroute_mcp.results.answers import Classified, RoutedPrompt
 from dynaroute_mcp.results.base import Result, encodable, iso, short
 from dynaroute_mcp.results.health import HealthReport, ModelVitals, View
+from dynaroute_mcp.results.key_details import (
+    DetailedKeyList,
+    ForgottenProviderKey,
+    KeyDetails,
+    ProviderKeyEntry,
+    ProviderKeyList,
+    RotatedKey,
+)
 from dynaroute_mcp.results.keys import GeneratedKey, KeyList, RevokedKey, SubscriptionInfo, VerifiedKey
 from dynaroute_mcp.results.reports import CostQuote, CostSavings, ModelList, ModelRow, UsageSummary
 
@@ -13,14 +21,20 @@ __all__ = [
     "Classified",
     "CostQuote",
     "CostSavings",
+    "DetailedKeyList",
+    "ForgottenProviderKey",
     "GeneratedKey",
     "HealthReport",
+    "KeyDetails",
     "KeyList",
     "ModelList",
     "ModelRow",
     "ModelVitals",
+    "ProviderKeyEntry",
+    "ProviderKeyList",
     "Result",
     "RevokedKey",
+    "RotatedKey",
     "RoutedPrompt",
     "SubscriptionInfo",
     "UsageSummary",

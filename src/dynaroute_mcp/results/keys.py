@@ -90,8 +90,10 @@ class VerifiedKey(Result):
             )
         if status.row is None:
             return cls(valid=False, status="not_found")
-        if status.row.revoked_at is not None:
-            return cls(valid=False, status="revoked", revoked_at=iso(status.row.revoked_at))
+        superseded = status.row.superseded_until
+        if status.state == "revoked":
+            ended_at = status.row.revoked_at or superseded
+            return cls(valid=False, status="revoked", revoked_at=iso(ended_at) if ended_at else "")
         if status.state != "active":
             return cls(valid=False, status=status.state, expires_at=when(status.row.expires_at))
         row, limit, used = (
@@ -99,9 +101,11 @@ class VerifiedKey(Result):
             status.plan.tokens_per_month if status.plan else None,
             status.spent.tokens_this_month,
         )
+        ends = [at for at in (row.expires_at, superseded) if at is not None]
         return cls(
             valid=True,
             status=status.state,
+            message="a newer key has taken its place; use that one from now on" if superseded else "",
             user_id=row.owner,
             masked_key=row.masked,
             sandbox=row.sandbox,
@@ -111,7 +115,7 @@ class VerifiedKey(Result):
             tokens_remaining=left(limit, used),
             limits=PlanLimits.of(status.plan),
             created_at=iso(row.created_at),
-            expires_at=when(row.expires_at),
+            expires_at=when(min(ends, default=None)),
             last_used_at=when(row.last_used_at),
         )
 

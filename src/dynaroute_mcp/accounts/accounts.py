@@ -1,49 +1,37 @@
-"""Keys and plans: who may ask, and how much.
+"""Makes, checks, changes and revokes keys; tells plans and what is used of them.
 
 A key is `dr_` (or `dr_test_` for the sandbox) and 43 base62 characters, the last six of them a checksum, so that a
 typing error is told from a revoked key without a look-up. Only its SHA-256 is stored; it is shown once.
 """
 
-import binascii
-import hashlib
 import hmac
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from decimal import Decimal
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Literal
 
+from dynaroute_mcp.accounts.provider_keys import ProviderKeys
+from dynaroute_mcp.accounts.secret import digest, is_well_formed, new_secret
+from dynaroute_mcp.accounts.terms import NO_TERMS, Terms, check_maker, check_terms, terms_of, with_terms
 from dynaroute_mcp.catalog import Catalog, Plan
-from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest, NotFound, PermissionDenied
+from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest, NotFound
 from dynaroute_mcp.limits import Spent, owner_scope, spent, window
 from dynaroute_mcp.store.base import KeyRow, Store
 from dynaroute_mcp.taxonomy import Strategy
 from dynaroute_mcp.types import Ambient, Caller
+from dynaroute_mcp.vault import Vault
 
 LOCAL = Caller(owner="local")
 """The owner of the database, on stdio and in the shell without a key: no plan limits them."""
 
 DEFAULT_PLAN = "free"
-_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_RANDOM_CHARACTERS = 37
-_CHECK_CHARACTERS = 6
-_HIGHEST_LIMIT = 1_000_000_000
-_SHAPE = re.compile(r"dr_(test_)?[0-9A-Za-z]{43}")
+LONGEST_GRACE_S = 7 * 86_400
+"""How long an old key may be accepted beside the one that took its place, in seconds."""
+
 _OWNER = re.compile(r"[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]{1,200}")
 
 KeyState = Literal["active", "revoked", "expired", "not_found", "malformed"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allowance:
-    """What one key may use in a month, beside its owner's plan; `None` sets no limit."""
-
-    usd_per_month: Decimal | None = None
-    tokens_per_month: int | None = None
-
-
-NO_LIMITS = Allowance()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +40,8 @@ class NewKey:
 
     secret: str = field(repr=False)
     row: KeyRow
+    old_until: datetime | None = None
+    """Until when the key is accepted whose place it took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +77,11 @@ class Subscription:
 class Accounts:
     """Makes, checks and revokes keys; tells plans and what is used of them."""
 
-    def __init__(self, store: Store, catalog: Catalog, ambient: Ambient) -> None:
+    def __init__(self, store: Store, catalog: Catalog, ambient: Ambient, vault: Vault | None = None) -> None:
+        """Take what is known at start; without a vault no provider's key can be kept."""
+        self.provider_keys = ProviderKeys(
+            store, catalog, vault or Vault(None, ambient.randbelow), ambient.clock
+        )
         self._store = store
         self._catalog = catalog
         self._clock = ambient.clock
@@ -99,9 +93,7 @@ class Accounts:
         *,
         plan: str | None = None,
         sandbox: bool = False,
-        strategy: Strategy | None = None,
-        expires_at: datetime | None = None,
-        allowance: Allowance = NO_LIMITS,
+        terms: Terms = NO_TERMS,
         by: Caller | None = None,
     ) -> NewKey:
         """Make a key for an owner, on their plan unless another is named.
@@ -110,21 +102,17 @@ class Accounts:
             owner: whose usage it counts on.
             plan: id of the plan.
             sandbox: make a test key.
-            strategy: what its requests favour.
-            expires_at: when it stops.
-            allowance: what the key may use, beside the plan.
+            terms: what the key may do beside the plan, and what it favours.
             by: who asks; `None` is the owner of the database.
 
         Raises:
             PermissionDenied: a key with limits of its own asks.
-            InvalidRequest: the owner's name is not one, `expires_at` is past, or a limit is not above 0.
-            UnknownName: there is no such plan.
+            InvalidRequest: the owner's name is not one, or a term is wrong.
+            UnknownName: there is no such plan, model or provider.
         """
         owner, now = check_owner(owner), self._clock()
-        _check_maker(by)
-        if expires_at is not None and expires_at <= now:
-            raise InvalidRequest(f"expires_at {expires_at.isoformat()} is past", param="expires_at")
-        _check_allowance(allowance)
+        check_maker(by)
+        check_terms(terms, self._catalog, now)
         plan_id = self._catalog.get_plan(plan or await self._store.find_plan(owner) or DEFAULT_PLAN).id
         secret = new_secret(self._randbelow, sandbox=sandbox)
         row = KeyRow(
@@ -135,12 +123,9 @@ class Accounts:
             owner=owner,
             plan=plan_id,
             created_at=now,
-            strategy=strategy,
             sandbox=sandbox,
-            expires_at=expires_at,
-            usd_per_month=allowance.usd_per_month,
-            tokens_per_month=allowance.tokens_per_month,
         )
+        row = with_terms(row, terms)
         await self._store.add_key(row)
         return NewKey(secret=secret, row=row)
 
@@ -152,7 +137,7 @@ class Accounts:
         if row is None:
             return KeyStatus(state="not_found")
         used = await self._spent(row.owner, sandbox=row.sandbox)
-        return KeyStatus(state=self._state(row), row=row, plan=self._catalog.get_plan(row.plan), spent=used)
+        return KeyStatus(state=self.state_of(row), row=row, plan=self._catalog.get_plan(row.plan), spent=used)
 
     async def revoke_key(self, key: str) -> Revocation:
         """Stop a key at once, in every process that shares the database. A second time changes nothing.
@@ -160,12 +145,10 @@ class Accounts:
         Raises:
             InvalidRequest: no such key.
         """
-        now = self._clock()
-        row = await self._store.revoke_key(digest(key), now) if is_well_formed(key) else None
+        row = await self._find(key) if is_well_formed(key) else None
         if row is None:
             raise InvalidRequest("no such key; list the owner's keys to see which there are", param="api_key")
-        already = row.revoked_at is not None
-        return Revocation(row=row, revoked_at=row.revoked_at or now, already=already)
+        return await self._revoke(row)
 
     async def key_statuses(self, owner: str | None) -> Sequence[KeyStatus]:
         """List an owner's keys, or everybody's, with their states, oldest first; plan and use are left out.
@@ -174,7 +157,7 @@ class Accounts:
             InvalidRequest: the owner is empty, too long or holds control characters.
         """
         rows = await self._store.list_keys(owner if owner is None else check_owner(owner))
-        return [KeyStatus(state=self._state(row), row=row) for row in rows]
+        return [KeyStatus(state=self.state_of(row), row=row) for row in rows]
 
     async def get_key(self, key_id: str, owner: str | None = None) -> KeyRow:
         """Find a key by its id, among an owner's or everybody's.
@@ -194,33 +177,74 @@ class Accounts:
         Raises:
             NotFound: there is none.
         """
-        known = await self.get_key(key_id)
+        return await self._revoke(await self.get_key(key_id))
+
+    async def _revoke(self, known: KeyRow) -> Revocation:
+        """Stop a key and the one that it took the place of; one whose place was taken for good stops nothing."""
         now = self._clock()
+        if known.superseded_until is not None and known.superseded_until <= now:
+            ended_at = known.revoked_at or known.superseded_until
+            return Revocation(row=known, revoked_at=ended_at, already=True)
         row = await self._store.revoke_key(known.digest, now) or known
         return Revocation(row=row, revoked_at=row.revoked_at or now, already=row.revoked_at is not None)
 
-    async def rotate_key(self, key_id: str, *, by: Caller | None = None) -> NewKey:
-        """Make a key that is good for the same, and stop the old one at once; `by` as in `generate_key`.
+    async def edit_key(
+        self, key_id: str, edit: Callable[[Terms], Terms], *, by: Caller | None = None
+    ) -> KeyRow:
+        """Change what a key may do and what it favours, from its next request on; `by` as in `generate_key`.
 
         Raises:
             PermissionDenied: a key with limits of its own asks.
             NotFound: there is none.
-            InvalidRequest: it works no more, so that nothing is left to go on with.
+            InvalidRequest: it is revoked, or a term is wrong.
+            UnknownName: there is no such model or provider.
         """
-        _check_maker(by)
-        old = await self.get_key(key_id)
-        if self._state(old) != "active":
-            raise InvalidRequest(f"key {key_id!r} is {self._state(old)}; make a new one", param="id")
-        new = await self.generate_key(
-            old.owner,
-            plan=old.plan,
-            sandbox=old.sandbox,
-            strategy=Strategy(old.strategy) if old.strategy else None,
-            expires_at=old.expires_at,
-            allowance=Allowance(usd_per_month=old.usd_per_month, tokens_per_month=old.tokens_per_month),
-        )
-        await self._store.revoke_key(old.digest, self._clock())
-        return new
+        check_maker(by)
+        now = self._clock()
+
+        def changed(row: KeyRow) -> KeyRow:
+            if row.revoked_at is not None:
+                raise InvalidRequest(f"key {key_id!r} is revoked; make a new one", param="id")
+            before = terms_of(row)
+            terms = edit(before)
+            if terms.expires_at == before.expires_at:
+                check_terms(replace(terms, expires_at=None), self._catalog, now)
+            else:
+                check_terms(terms, self._catalog, now)
+            return with_terms(row, terms)
+
+        await self.get_key(key_id)
+        row = await self._store.edit_key(key_id, changed)
+        assert row is not None, "keys are never deleted"
+        return row
+
+    async def rotate_key(self, key_id: str, *, grace_s: float = 0, by: Caller | None = None) -> NewKey:
+        """Give a key another secret; its id, limits, usage and providers' keys stay.
+
+        Args:
+            key_id: which key.
+            grace_s: how long the old secret is accepted beside the new one, at most `LONGEST_GRACE_S`; 0 ends it at
+                once. What an earlier rotation left open ends now.
+            by: as in `generate_key`; a key with limits of its own may rotate itself.
+
+        Raises:
+            PermissionDenied: a key with limits of its own asks for another.
+            NotFound: there is none.
+            InvalidRequest: it works no more, so that nothing is left to go on with; or the grace is out of range.
+        """
+        if not 0 <= grace_s <= LONGEST_GRACE_S:
+            raise InvalidRequest(f"grace_s must be between 0 and {LONGEST_GRACE_S:,}", param="grace_s")
+        if by is None or by.key_id != key_id:
+            check_maker(by)
+        old, now = await self.get_key(key_id), self._clock()
+        if self.state_of(old) != "active":
+            raise InvalidRequest(f"key {key_id!r} is {self.state_of(old)}; make a new one", param="id")
+        secret, until = new_secret(self._randbelow, sandbox=old.sandbox), now + timedelta(seconds=grace_s)
+        fresh = (digest(secret), secret[:8], secret[-4:])
+        row = await self._store.rotate_key(key_id, old.digest, fresh, now, until)
+        if row is None:
+            raise InvalidRequest(f"key {key_id!r} was rotated or revoked at the same time", param="id")
+        return NewKey(secret=secret, row=row, old_until=until if grace_s else None)
 
     async def caller_for(self, key: str) -> Caller:
         """Tell on whose behalf a key speaks.
@@ -229,7 +253,7 @@ class Accounts:
             AuthenticationFailed: in the same words whether the key is mistyped, unknown, revoked or expired.
         """
         row = await self._find(key) if is_well_formed(key) else None
-        if row is None or self._state(row) != "active":
+        if row is None or self.state_of(row) != "active":
             raise AuthenticationFailed(
                 "invalid or unauthorized API key; generate one with `dynaroute keys create`"
             )
@@ -241,6 +265,12 @@ class Accounts:
             strategy=Strategy(row.strategy) if row.strategy else None,
             usd_per_month=row.usd_per_month,
             tokens_per_month=row.tokens_per_month,
+            requests_per_minute=row.requests_per_minute,
+            requests_per_day=row.requests_per_day,
+            models=row.models,
+            expires_at=row.expires_at,
+            preferences=row.preferences,
+            provider_keys=row.provider_keys,
         )
 
     async def subscription(self, caller: Caller) -> Subscription:
@@ -263,57 +293,22 @@ class Accounts:
     async def _find(self, key: str) -> KeyRow | None:
         wanted = digest(key)
         row = await self._store.find_key(wanted)
-        return row if row is not None and hmac.compare_digest(row.digest, wanted) else None
+        if row is None or row.superseded_until is not None:
+            return row
+        return row if hmac.compare_digest(row.digest, wanted) else None
 
     async def _spent(self, owner: str, *, sandbox: bool) -> Spent:
         counters = await self._store.counters([owner_scope(owner, sandbox=sandbox)])
         return spent(owner, counters, self._clock(), sandbox=sandbox)
 
-    def _state(self, row: KeyRow) -> KeyState:
-        if row.revoked_at is not None:
+    def state_of(self, row: KeyRow) -> KeyState:
+        """Tell whether a key works just now."""
+        until = row.superseded_until
+        if row.revoked_at is not None or (until is not None and until <= self._clock()):
             return "revoked"
         if row.expires_at is not None and row.expires_at <= self._clock():
             return "expired"
         return "active"
-
-
-def _check_allowance(allowance: Allowance) -> None:
-    for name, limit in (
-        ("usd_per_month", allowance.usd_per_month),
-        ("tokens_per_month", allowance.tokens_per_month),
-    ):
-        if limit is not None and not 0 < limit <= _HIGHEST_LIMIT:
-            raise InvalidRequest(f"{name} must be above 0 and at most {_HIGHEST_LIMIT:,}", param=name)
-
-
-def _check_maker(by: Caller | None) -> None:
-    """A key that could make another would get round its own limits."""
-    if by is not None and (by.usd_per_month is not None or by.tokens_per_month is not None):
-        raise PermissionDenied("a key with limits of its own makes no keys; use another key of its owner")
-
-
-def new_secret(randbelow: Callable[[int], int], *, sandbox: bool = False) -> str:
-    """Make a key: 220 random bits and their checksum.
-
-    Args:
-        randbelow: a cryptographic source, such as `secrets.randbelow`.
-        sandbox: make a `dr_test_` key.
-    """
-    body = "dr_test_" if sandbox else "dr_"
-    body += "".join(_BASE62[randbelow(62)] for _ in range(_RANDOM_CHARACTERS))
-    return body + _checksum(body)
-
-
-def is_well_formed(key: str) -> bool:
-    """Tell whether the shape and the checksum are right, without a look-up."""
-    return (
-        _SHAPE.fullmatch(key) is not None and _checksum(key[:-_CHECK_CHARACTERS]) == key[-_CHECK_CHARACTERS:]
-    )
-
-
-def digest(key: str) -> bytes:
-    """SHA-256 of a key: what is stored, and what is looked up."""
-    return hashlib.sha256(key.encode("utf-8", "replace")).digest()
 
 
 def check_owner(owner: str) -> str:
@@ -329,12 +324,3 @@ def check_owner(owner: str) -> str:
             param="user_id",
         )
     return owner
-
-
-def _checksum(body: str) -> str:
-    number = binascii.crc32(body.encode("ascii"))
-    characters = []
-    for _ in range(_CHECK_CHARACTERS):
-        number, digit = divmod(number, 62)
-        characters.append(_BASE62[digit])
-    return "".join(characters)
