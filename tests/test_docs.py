@@ -109,7 +109,7 @@ def test_every_command_is_in_the_readme() -> None:
     assert {name for name in COMMANDS if f"`dynaroute {name}" not in README} == set()
 
     for group in ("keys", "plan", "db", "catalog"):
-        listed = max(re.findall(rf"`dynaroute {group} ([\w\\|]+)`", README), key=len)
+        listed = max(re.findall(rf"`dynaroute {group} ([\w\\|-]+)`", README), key=len)
         command = LEAVES[group,]
         assert isinstance(command, click.Group)
         assert set(listed.split(r"\|")) == set(command.list_commands(click.Context(command)))

@@ -114,11 +114,7 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
         spoken = dialects(wire, estimate=estimate_tokens)
         local = _local(wire, catalog, spoken, settings, ambient) if settings.discover_local else None
         availability = Availability(
-            catalog,
-            settings,
-            local.find if local else None,
-            partial(listed_models, wire),
-            vault,
+            catalog, settings, local.find if local else None, partial(listed_models, wire), vault
         )
         books = Books(store, availability, settings, ambient)
         stand_ins = _stand_ins(catalog)

@@ -30,7 +30,7 @@ COMMANDS: Final = {
     "models": Entry("Money", "pricelist", "List models, what they cost and whether they can be called."),
     "cost": Entry("Money", "pricelist", "Price a number of tokens on a model, beside GPT-4.1."),
     "usage": Entry("Money", "spending", "Sum up what was used, spent and saved."),
-    "keys": Entry("People", "people", "Make, check, revoke and list API keys."),
+    "keys": Entry("People", "people", "Make, check, change, revoke and list API keys."),
     "plan": Entry("People", "people", "Show or set what an owner may use."),
     "serve": Entry("Serve", "service", "Serve the API and the MCP tools over HTTP, or stdio."),
     "mcp": Entry("Serve", "stdio", "Serve the MCP tools over stdio, at once."),

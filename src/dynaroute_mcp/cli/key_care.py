@@ -11,7 +11,13 @@ from dynaroute_mcp.cli.options import read_key
 from dynaroute_mcp.cli.render import facts, note, table
 from dynaroute_mcp.cli.session import emit, json_option, surroundings, with_core
 from dynaroute_mcp.cli.terms import CLEARABLE, edited, term_options
-from dynaroute_mcp.results import KeyDetails, ProviderKeyEntry, ProviderKeyList, RotatedKey
+from dynaroute_mcp.results import (
+    ForgottenProviderKey,
+    KeyDetails,
+    ProviderKeyEntry,
+    ProviderKeyList,
+    RotatedKey,
+)
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.vault import write_keyring
 
@@ -144,12 +150,16 @@ def list_providers(key_id: str, *, as_json: bool) -> None:
 @click.command("remove-provider")
 @click.argument("key_id")
 @click.argument("provider")
-def remove_provider(key_id: str, provider: str) -> None:
+@json_option
+def remove_provider(key_id: str, provider: str, *, as_json: bool) -> None:
     """Forget PROVIDER's own key of the DynaRoute key KEY_ID."""
 
     async def work(core: Core) -> None:
         held = await core.accounts.provider_keys.remove(key_id, provider)
-        click.echo(f"{key_id} has no {held.provider} key of its own any more")
+        if as_json:
+            emit(ForgottenProviderKey(id=key_id, provider=held.provider, deleted=True).payload())
+        else:
+            click.echo(f"{key_id} has no {held.provider} key of its own any more")
 
     with_core(work)
 
@@ -158,7 +168,8 @@ def remove_provider(key_id: str, provider: str) -> None:
 @click.option(
     "--keyring", is_flag=True, help="Put it into the operating system's keyring, and print nothing."
 )
-def master_key(*, keyring: bool) -> None:
+@json_option
+def master_key(*, keyring: bool, as_json: bool) -> None:
     r"""Make a master key for DYNAROUTE_ENCRYPTION_KEY, under which providers' own keys are encrypted.
 
     \b
@@ -169,6 +180,9 @@ def master_key(*, keyring: bool) -> None:
     master = secrets.token_urlsafe(32)
     if keyring:
         write_keyring(master)
+    if as_json:
+        emit({"kept_in": "keyring"} if keyring else {"master_key": master})
+    elif keyring:
         note("The keyring has it; set DYNAROUTE_ENCRYPTION_KEY=keyring. Older ones stay behind it.")
     else:
         click.echo(master)
@@ -176,8 +190,9 @@ def master_key(*, keyring: bool) -> None:
 
 
 @click.command()
+@json_option
 @click.pass_context
-def reencrypt(ctx: click.Context) -> None:
+def reencrypt(ctx: click.Context, *, as_json: bool) -> None:
     """Encrypt all kept providers' keys under the first master key of DYNAROUTE_ENCRYPTION_KEY.
 
     Exit code 1 when a key can't be decrypted by any of them.
@@ -185,6 +200,10 @@ def reencrypt(ctx: click.Context) -> None:
 
     async def work(core: Core) -> int:
         result = await core.accounts.provider_keys.reencrypt()
+        if as_json:
+            unreadable = [{"id": key_id, "provider": provider} for key_id, provider in result.unreadable]
+            emit({"encrypted_anew": result.done, "current": result.current, "unreadable": unreadable})
+            return len(unreadable)
         click.echo(f"{result.done} encrypted anew, {result.current} were already")
         for key_id, provider in result.unreadable:
             note(
