@@ -23,7 +23,8 @@ _PROMPT = (
 )
 _EXPECTED = ("paris", "27", "ann")
 _MAX_OUTPUT_TOKENS = 1_024
-_TIMEOUT_S = 60.0
+TIMEOUT_S = 60.0
+"""For a whole answer; a model may have to be loaded first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ async def self_test(
     model: Model,
     *,
     monotonic: Callable[[], float],
-    timeout_s: float = _TIMEOUT_S,
+    timeout_s: float | None = None,
 ) -> SelfTest:
     """Ask one prompt and judge its answer. Never raises a `ProviderError`.
 
@@ -59,7 +60,7 @@ async def self_test(
         endpoint: Where the model is served.
         model: Whom to ask.
         monotonic: Seconds that never go back.
-        timeout_s: Time for the whole answer; a model that has to be loaded first may need a minute.
+        timeout_s: Time for the whole answer; `None` is `TIMEOUT_S`.
     """
     bound = min(_MAX_OUTPUT_TOKENS, model.max_output_tokens)
     call = Call(
@@ -71,7 +72,7 @@ async def self_test(
         ),
         max_output_tokens=bound,
         input_tokens=len(_PROMPT) // 4,
-        clocks=Clocks(total_s=timeout_s),
+        clocks=Clocks(total_s=timeout_s or TIMEOUT_S),
     )
     started = monotonic()
     try:
