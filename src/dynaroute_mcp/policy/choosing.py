@@ -19,7 +19,7 @@ from dynaroute_mcp.policy.demand import (
 )
 from dynaroute_mcp.policy.estimate import Terms, appraise, call_usd, terms
 from dynaroute_mcp.policy.explain import Verdict, losers, notes, praise, refusal, turning_points
-from dynaroute_mcp.policy.filters import Exclusions, Objection, cooling, exclusions, object_to
+from dynaroute_mcp.policy.filters import Objection, Screen, cooling, exclusions, screen, window
 from dynaroute_mcp.policy.rank import (
     Lead,
     Ranking,
@@ -42,7 +42,6 @@ class _Sieve:
     """What a model has to pass, worked out once for all models."""
 
     asked: Needs
-    excluded: Exclusions
     ratings: Ratings
     weights: Weights
     expected: Expectation
@@ -65,8 +64,9 @@ def choose(situation: Situation) -> Choice:
     level = demanded_level(label.levels, ladder.quantile[situation.strategy])
     difficulty = None if label.level_overridden else label.difficulty
     demanded = round(demanded_quality(ladder, level, situation.strategy, difficulty), _DIGITS)
-    excluded, money = exclusions(situation), terms(situation)
-    ready, resting, out = _sift(situation, excluded, money)
+    excluded, money, asked = exclusions(situation), terms(situation), needs(situation.request)
+    screened = screen(situation, asked, excluded)
+    ready, resting, out = _sift(situation, screened, asked, money)
     ranking = rank(situation, ready.values(), demanded)
     lead = _lead(situation, money, ranking)
     winner = lead.candidate or ranking.order[0]
@@ -75,6 +75,7 @@ def choose(situation: Situation) -> Choice:
         winner=winner,
         ranking=ranking,
         lead=lead,
+        screened=screened,
         out=out,
         level=level,
         demanded=demanded,
@@ -100,18 +101,15 @@ def choose(situation: Situation) -> Choice:
 
 
 def _sift(
-    situation: Situation, excluded: Exclusions, money: Terms
+    situation: Situation, screened: Screen, asked: Needs, money: Terms
 ) -> tuple[Mapping[str, Candidate], Mapping[str, Candidate], Mapping[str, Objection]]:
-    """Part the models into those that can answer, those that rest, and those that cannot, with the reason.
+    """Part the models that can be asked into those that can answer, those that rest, and those that cannot, and why.
 
     Where all that could answer rest, they count as ready: somebody must be asked. Else a resting one stands behind
     all others, to be probed when nobody else is left.
     """
-    named = situation.request.model
-    models = (situation.catalog.get_model(named),) if named else situation.catalog.models
     sieve = _Sieve(
-        asked=needs(situation.request),
-        excluded=excluded,
+        asked=asked,
         ratings=ratings(situation.catalog),
         weights=skill_weights(situation.catalog, situation.classification.categories),
         expected=expectation(situation),
@@ -120,7 +118,7 @@ def _sift(
     ready: dict[str, Candidate] = {}
     resting: dict[str, Candidate] = {}
     out: dict[str, Objection] = {}
-    for model in models:
+    for model in screened.open:
         verdict = _examine(situation, sieve, model)
         if isinstance(verdict, Objection):
             out[model.id] = verdict
@@ -130,7 +128,7 @@ def _sift(
         else:
             ready[model.id] = verdict
     if not ready and not resting:
-        raise refusal(situation, out)
+        raise refusal(situation, {**screened.barred, **out})
     if ready:
         return ready, resting, out
     return resting, {}, {key: objection for key, objection in out.items() if key not in resting}
@@ -138,7 +136,7 @@ def _sift(
 
 def _examine(situation: Situation, sieve: _Sieve, model: Model) -> Candidate | Objection:
     output_tokens = expected_output_tokens(situation.catalog.ladder, sieve.expected, sieve.asked, model)
-    objection = object_to(situation, sieve.asked, sieve.excluded, model, output_tokens)
+    objection = window(situation, model, output_tokens)
     if objection is not None:
         return objection
     quality = round(fitness(situation.catalog, sieve.ratings, model, sieve.weights), _DIGITS)

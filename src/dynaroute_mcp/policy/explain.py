@@ -1,14 +1,16 @@
 """The reasons in words: the winner's, each loser's, and what to do when nobody is left."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
+from dynaroute_mcp.catalog import Catalog
 from dynaroute_mcp.errors import ContextTooLong, DynarouteError, NoCandidate
 from dynaroute_mcp.policy.condition import ailment, answer_s
 from dynaroute_mcp.policy.demand import demanded_quality, shortfall
-from dynaroute_mcp.policy.filters import Kind, Objection
+from dynaroute_mcp.policy.filters import Kind, Objection, Screen
 from dynaroute_mcp.policy.rank import Lead, Ranking, cost_key, liking
 from dynaroute_mcp.policy.situation import Situation
 from dynaroute_mcp.policy.wording import dollars, small_model
@@ -26,6 +28,7 @@ _ADVICE: Final[dict[Kind, str]] = {
     "wire": "change the tools, tool_choice or reasoning_effort, or add a provider",
 }
 _MAX_KEYS_NAMED: Final = 4
+_SCREENS: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,9 @@ class Verdict:
     winner: Candidate
     ranking: Ranking
     lead: Lead
+    screened: Screen
     out: Mapping[str, Objection]
+    """Why models that passed the screen can't answer this request now."""
     level: Level
     demanded: float
     unknown_exclusions: tuple[str, ...]
@@ -78,12 +83,21 @@ def losers(situation: Situation, verdict: Verdict) -> tuple[Loser, ...]:
         for each in verdict.ranking.order
         if each is not verdict.winner
     ]
-    filtered = [
-        Loser(model_id=model_id, reason=objection.reason)
-        for model_id, objection in sorted(verdict.out.items())
-        if objection.kind not in {"key", "retired"}
-    ]
-    return (*ranked, *filtered, *_keyless(situation, verdict.out))
+    barred, keyless = _barred(situation.catalog, verdict.screened)
+    if verdict.out:
+        barred = sorted([*barred, *_told(verdict.out)], key=lambda each: each.model_id)
+    return (*ranked, *barred, *keyless)
+
+
+@lru_cache(maxsize=_SCREENS)  # of a screen, which is remembered itself and lives as long
+def _barred(catalog: Catalog, screened: Screen) -> tuple[Sequence[Loser], Sequence[Loser]]:
+    """Tell of those that were never asked: one by one, and those without a key by provider."""
+    told = {key: each for key, each in screened.barred.items() if each.kind not in {"key", "retired"}}
+    return sorted(_told(told), key=lambda each: each.model_id), _keyless(catalog, screened.barred)
+
+
+def _told(out: Mapping[str, Objection]) -> list[Loser]:
+    return [Loser(model_id=model_id, reason=objection.reason) for model_id, objection in out.items()]
 
 
 def _behind(situation: Situation, verdict: Verdict, loser: Candidate) -> str:
@@ -120,8 +134,8 @@ def _lesser(situation: Situation, winner: Candidate, loser: Candidate) -> str:
     return ", lower quality" if loser.quality < winner.quality else ""
 
 
-def _keyless(situation: Situation, out: Mapping[str, Objection]) -> list[Loser]:
-    models = situation.catalog.by_id
+def _keyless(catalog: Catalog, out: Mapping[str, Objection]) -> list[Loser]:
+    models = catalog.by_id
     reasons = {models[key].provider: each.reason for key, each in out.items() if each.kind == "key"}
     counts = Counter(models[key].provider for key, each in out.items() if each.kind == "key")
     return [

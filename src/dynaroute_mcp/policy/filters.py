@@ -1,14 +1,19 @@
 """Hard filters: why a model cannot take a request, in words for people."""
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, Literal
 
 from dynaroute_mcp.catalog import Capability, Catalog, Model
 from dynaroute_mcp.policy.situation import Needs, Situation
 
 Kind = Literal["retired", "excluded", "key", "wire", "capability", "window", "price", "budget", "cooling"]
+
+_SCREENS: Final = 256
+"""Screens that are remembered: one for each kind of request of each kind of key, a day and a catalog at a time."""
 
 _MISSING: Final[dict[Capability, str]] = {
     "tools": "no tools",
@@ -65,28 +70,71 @@ def ids_of(catalog: Catalog, name: str) -> frozenset[str]:
     return frozenset(row.id for row in (catalog.find_provider(name), catalog.find_model(name)) if row)
 
 
-def object_to(
-    situation: Situation, asked: Needs, excluded: Exclusions, model: Model, output_tokens: int
-) -> Objection | None:
-    """The first reason why a model cannot be asked at all; money and health are looked at later."""
-    if model.retired(situation.at.date()):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """All that bars models whatever the prompt and the hour: one screen serves all requests on the same frame."""
+
+    catalog: Catalog
+    day: date
+    usable: frozenset[str]
+    unreadable: frozenset[str]
+    excluded: Exclusions
+    asked: Needs
+    named: str | None
+    """The only model that comes into question, by id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Screen:
+    """Models that can be asked in some frame, and why the others can't. Two are the same only if they are one."""
+
+    open: tuple[Model, ...]
+    barred: Mapping[str, Objection]
+    """By model id."""
+
+
+def screen(situation: Situation, asked: Needs, excluded: Exclusions) -> Screen:
+    """Part the models by everything but the prompt's length, money and health.
+
+    Raises:
+        UnknownName: the request names a model that does not exist.
+    """
+    catalog, named = situation.catalog, situation.request.model
+    return _screen(
+        Frame(
+            catalog=catalog,
+            day=situation.at.date(),
+            usable=situation.usable,
+            unreadable=situation.unreadable,
+            excluded=excluded,
+            asked=asked,
+            named=catalog.get_model(named).id if named else None,
+        )
+    )
+
+
+@lru_cache(maxsize=_SCREENS)
+def _screen(frame: Frame) -> Screen:
+    models = (frame.catalog.by_id[frame.named],) if frame.named else frame.catalog.models
+    judged = [(model, _bar(frame, model)) for model in models]
+    return Screen(
+        open=tuple(model for model, objection in judged if objection is None),
+        barred={model.id: objection for model, objection in judged if objection is not None},
+    )
+
+
+def _bar(frame: Frame, model: Model) -> Objection | None:
+    """The first reason why a model cannot be asked at all."""
+    if model.retired(frame.day):
         return Objection(kind="retired", reason=_retired(model))
-    if barred := _excluded(excluded, {model.id, model.provider}):
+    if barred := _excluded(frame.excluded, {model.id, model.provider}):
         return Objection(kind="excluded", reason=barred)
-    if model.provider not in situation.usable:
-        return Objection(kind="key", reason=_no_key(situation, model))
-    return _unfit(situation, asked, model, output_tokens)
-
-
-def _unfit(situation: Situation, asked: Needs, model: Model, output_tokens: int) -> Objection | None:
-    """Why a model that could be asked can't take this request."""
-    if wire := _wire(asked, model):
+    if model.provider not in frame.usable:
+        return Objection(kind="key", reason=_no_key(frame, model))
+    if wire := _wire(frame.asked, model):
         return Objection(kind="wire", reason=wire)
-    if not asked.capabilities <= model.capabilities:
-        return Objection(kind="capability", reason=_MISSING[min(asked.capabilities - model.capabilities)])
-    if window := _window(situation, model, output_tokens):
-        return Objection(kind="window", reason=window)
-    return None
+    missing = frame.asked.capabilities - model.capabilities
+    return Objection(kind="capability", reason=_MISSING[min(missing)]) if missing else None
 
 
 def cooling(situation: Situation, model: Model) -> Objection | None:
@@ -112,10 +160,10 @@ def _retired(model: Model) -> str:
     return f"{when}, use {model.replacement}" if model.replacement else when
 
 
-def _no_key(situation: Situation, model: Model) -> str:
-    if model.provider in situation.unreadable:
+def _no_key(frame: Frame, model: Model) -> str:
+    if model.provider in frame.unreadable:
         return f"this key's own {model.provider} key can't be read: see DYNAROUTE_ENCRYPTION_KEY"
-    names = situation.catalog.providers[model.provider].key_env
+    names = frame.catalog.providers[model.provider].key_env
     return f"no key: set {names[0]}" if names else f"{model.provider} can't be reached"
 
 
@@ -131,12 +179,13 @@ def _wire(asked: Needs, model: Model) -> str | None:
     return None
 
 
-def _window(situation: Situation, model: Model, output_tokens: int) -> str | None:
-    """Prompt and expected answer must fit with room for the estimate's error."""
+def window(situation: Situation, model: Model, output_tokens: int) -> Objection | None:
+    """Whether prompt and expected answer don't fit with room for the estimate's error."""
     share = situation.catalog.ladder.window_share
     if model.max_input_tokens and situation.input_tokens > share * model.max_input_tokens:
-        return f"prompt window {model.max_input_tokens:,} < {situation.input_tokens:,} tokens"
+        reason = f"prompt window {model.max_input_tokens:,} < {situation.input_tokens:,} tokens"
+        return Objection(kind="window", reason=reason)
     wanted = situation.input_tokens + output_tokens
     if wanted > share * model.context_tokens:
-        return f"window {model.context_tokens:,} < {wanted:,} tokens"
+        return Objection(kind="window", reason=f"window {model.context_tokens:,} < {wanted:,} tokens")
     return None
