@@ -44,7 +44,7 @@ _INLINE_CHARS = 4_000
 """Texts up to this length are classified on the event loop: a thread would cost more than the work."""
 
 _SECONDS_AT_ONCE, _SECONDS_WAITING = 2, 32
-"""Prompts that the second tier judges at a time, and how many may wait for it: beyond, the first tier's word stands."""
+"""Prompts that the second tier judges at a time, and how many may be there: beyond, the first tier's word stands."""
 
 _KEPT_APART = 1_000
 """Keys with providers' keys of their own whose models' health is remembered."""
@@ -80,6 +80,7 @@ class Router:
         self._classifier = classifier
         self._second = classifier if isinstance(classifier, SecondOpinion) else None
         self._seconds = anyio.CapacityLimiter(_SECONDS_AT_ONCE)
+        self._reconsidering = 0
         self._availability = availability
         self._books = books
         self._real = real
@@ -110,12 +111,14 @@ class Router:
 
     async def _reconsidered(self, text: str, label: Classification) -> Classification:
         """Ask the second tier where the first is unsure, unless too many wait for it already."""
-        second, queue = self._second, self._seconds
-        if second is None or not second.wanted(label):
+        second = self._second
+        if second is None or not second.wanted(label) or self._reconsidering >= _SECONDS_WAITING:
             return label
-        if queue.statistics().tasks_waiting >= _SECONDS_WAITING:
-            return label
-        return await anyio.to_thread.run_sync(second.refine, text, label, limiter=queue)
+        self._reconsidering += 1
+        try:
+            return await anyio.to_thread.run_sync(second.refine, text, label, limiter=self._seconds)
+        finally:
+            self._reconsidering -= 1
 
     async def _refined(
         self, request: ChatRequest, caller: Caller

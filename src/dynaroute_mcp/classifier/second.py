@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from dynaroute_mcp.classifier.difficulty import difficulty
 from dynaroute_mcp.classifier.features import features
@@ -184,3 +184,11 @@ def find_second_tier(first: LocalClassifier) -> SecondTier | None:
             "the accurate classifier can't be read; reinstall `dynaroute-mcp[accurate]`", exc_info=True
         )
         return None
+
+
+def examine(first: LocalClassifier) -> Literal["absent", "broken", "ready"]:
+    """Try the second tier out: loads its weights and judges an empty text."""
+    if find_spec(PACKAGE) is None:
+        return "absent"
+    tier = find_second_tier(first)
+    return "ready" if tier is not None and tier.refine("", tier.classify("")).tier == "L2" else "broken"

@@ -16,6 +16,7 @@ import click
 
 from dynaroute_mcp.cli.render import verdicts
 from dynaroute_mcp.cli.session import Surroundings, emit, json_option, settings, surroundings
+from dynaroute_mcp.cli.tiers import tiers
 from dynaroute_mcp.cli.vitals import GATEWAY, gateway_view, resting, show
 from dynaroute_mcp.errors import ConfigurationInvalid, DynarouteError, StoreUnavailable
 from dynaroute_mcp.pricing.check import STALE_AFTER_DAYS
@@ -101,6 +102,7 @@ async def _examine(chosen: Settings, here: Surroundings, gateway: str | None) ->
             await core.availability.ready()
             findings += [
                 _catalog(core, ambient),
+                await _classifier(core),
                 *_providers(core),
                 *_local_servers(core),
                 await _identity(core),
@@ -180,6 +182,11 @@ def _catalog(core: Core, ambient: Ambient) -> Finding:
         steps = "upgrade with `pip install -U dynaroute-mcp`, or correct prices in ~/.dynaroute/catalog.yaml"
         return Finding(state="warning", about="catalog", found=found, next_step=steps)
     return Finding(state="ok", about="catalog", found=found)
+
+
+async def _classifier(core: Core) -> Finding:
+    found, step = await anyio.to_thread.run_sync(tiers, core)
+    return Finding(state="warning" if step else "ok", about="classifier", found=found, next_step=step)
 
 
 def _providers(core: Core) -> list[Finding]:

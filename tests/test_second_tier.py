@@ -1,0 +1,267 @@
+"""The second tier is asked where the first is unsure, beside the loop, and can only ever be an improvement."""
+
+import logging
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+import anyio
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tests.faces.shell import Shell
+from tests.scripted import ASK, Fixed, scripted_core, settings
+
+from dynaroute_mcp.classifier import SecondOpinion
+from dynaroute_mcp.classifier.model import load_classifier
+from dynaroute_mcp.classifier.second import PACKAGE, SecondTier, examine, find_second_tier, read_blend
+from dynaroute_mcp.classifier.wordpiece import HEAD, TAIL, pieces
+from dynaroute_mcp.taxonomy import Category, Level
+from dynaroute_mcp.types import Caller, Classification
+
+WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "tide", "##s", "the", "a", "?", "\u6f6e", "##\u0302", "e")
+VOCABULARY = {word: number for number, word in enumerate(WORDS)}
+PHYSICS = tuple(Category).index(Category.PHYSICS)
+HEAD_VALUES: Mapping[str, object] = {
+    "threshold": 0.9,
+    "category": [0.5, 1.0],
+    "level": [0.5, 1.0],
+    "level_shift": [0.0, 0.0, 0.0, 0.0, 0.0],
+}
+
+
+@dataclass
+class Sure:
+    """An encoder that takes everything for physics of the fourth level."""
+
+    seen: list[list[int]] = field(default_factory=list)
+    threads: set[str] = field(default_factory=set)
+
+    def logits(self, ids: Sequence[int]) -> list[float]:
+        self.seen.append(list(ids))
+        self.threads.add(threading.current_thread().name)
+        return [12.0 * (lane == PHYSICS) for lane in range(31)] + [0.0, 0.0, 0.0, 9.0, 0.0]
+
+
+@dataclass
+class Extra:
+    """The package of weights, in memory."""
+
+    encoder: Sure = field(default_factory=Sure)
+    values: Mapping[str, object] = field(default_factory=lambda: HEAD_VALUES)
+    fault: Exception | None = None
+    loads: int = 0
+
+    def head(self) -> Mapping[str, object]:
+        return self.values
+
+    def load(self) -> tuple[Sure, Mapping[str, int]]:
+        self.loads += 1
+        if self.fault:
+            raise self.fault
+        return self.encoder, VOCABULARY
+
+
+def tier(extra: Extra | None = None) -> SecondTier:
+    return SecondTier(extra or Extra(), load_classifier())
+
+
+def test_what_both_think_is_one_answer_that_says_who_decided() -> None:
+    found = tier().refine("the tides", load_classifier().classify("the tides"))
+
+    assert (found.category, found.level, found.tier) == (Category.PHYSICS, Level.L4, "L2")
+    assert list(found.categories.values()) == sorted(found.categories.values(), reverse=True)
+    assert sum(found.categories.values()) == pytest.approx(1)
+    assert list(found.levels) == list(Level)
+    assert found.difficulty is not None
+
+
+def test_only_doubt_asks_it() -> None:
+    sure = Fixed().label
+
+    assert not tier().wanted(sure)
+    assert tier().wanted(load_classifier().classify("hm"))
+
+
+def test_weights_are_loaded_by_the_first_prompt_that_needs_them_and_once() -> None:
+    extra = Extra()
+    judge = tier(extra)
+    assert extra.loads == 0
+
+    for text in ("a", "b"):
+        judge.refine(text, judge.classify(text))
+
+    assert extra.loads == 1
+
+
+def test_weights_that_fail_are_a_warning_and_the_first_tier_stands(caplog: pytest.LogCaptureFixture) -> None:
+    judge = tier(Extra(fault=ValueError("the weights are damaged")))
+    label = judge.classify("hm")
+
+    assert judge.refine("hm", label) is label
+    assert not judge.wanted(label)
+    assert "reinstall" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"threshold": "x"}, {"category": [1.0]}, {"level_shift": [0.0]}, {"level": [float("nan"), 1.0]}],
+)
+def test_a_damaged_head_is_refused(changed: Mapping[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        read_blend({**HEAD_VALUES, **changed})
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, extra: Extra) -> None:
+    package = ModuleType(PACKAGE)
+    vars(package).update(head=extra.head, load=extra.load)
+    monkeypatch.setitem(sys.modules, PACKAGE, package)
+    monkeypatch.setattr("dynaroute_mcp.classifier.second.find_spec", lambda _name: object())
+
+
+def test_without_the_extra_there_is_no_second_tier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dynaroute_mcp.classifier.second.find_spec", lambda _name: None)
+
+    assert find_second_tier(load_classifier()) is None
+    assert examine(load_classifier()) == "absent"
+
+
+def test_with_the_extra_it_is_found_and_tried_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, Extra())
+
+    assert isinstance(find_second_tier(load_classifier()), SecondOpinion)
+    assert examine(load_classifier()) == "ready"
+
+
+@pytest.mark.parametrize("extra", [Extra(values={}), Extra(fault=OSError("gone"))])
+def test_a_damaged_extra_is_told_and_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, extra: Extra
+) -> None:
+    installed(monkeypatch, extra)
+
+    assert examine(load_classifier()) == "broken"
+    assert "reinstall" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("lines", "said", "code"),
+    [
+        ("", "tier 1 local, tier 2 local, tier 3 off", 0),
+        ("classifier: {accurate: false}", "tier 2 turned off", 0),
+        ("classifier: {refine_model: openai/gpt-6-luna}", "tier 3 openai/gpt-6-luna", 0),
+        ("classifier: {refine_model: no/such}", "tier 3 names no model: 'no/such'", 0),
+    ],
+)
+def test_doctor_tells_which_tiers_are_active(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lines: str, said: str, code: int
+) -> None:
+    installed(monkeypatch, Extra())
+    shell = Shell(tmp_path, columns=200)
+    with (tmp_path / "config.yaml").open("a", encoding="utf-8") as file:
+        file.write(lines + "\n")
+
+    result = shell("doctor")
+
+    assert said in result.stdout
+    assert result.exit_code == code
+
+
+# ---------------------------------------------------------------- in the router
+
+
+class Asked(Fixed):
+    """A classifier with a second opinion that takes its time, beside the loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refined = 0
+        self.going = threading.Event()
+
+    def wanted(self, _label: Classification) -> bool:
+        return True
+
+    def refine(self, _text: str, label: Classification) -> Classification:
+        assert threading.current_thread() is not threading.main_thread()
+        self.going.wait(5)
+        self.refined += 1
+        return Classification(categories=label.categories, levels=label.levels, tier="L2")
+
+
+async def test_the_loop_goes_on_while_it_thinks_and_a_long_queue_is_cut(tmp_path: Path) -> None:
+    judge = Asked()
+    tiers: list[str] = []
+    async with scripted_core(settings(tmp_path), classifier=judge) as core:
+
+        async def ask() -> None:
+            tiers.append((await core.router.classify("hm")).tier)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(40):
+                group.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            assert judge.refined == 0
+            judge.going.set()
+
+    assert (tiers.count("L1"), tiers.count("L2")) == (8, 32)
+
+
+async def test_an_answer_says_that_the_second_tier_decided(tmp_path: Path) -> None:
+    judge = Asked()
+    judge.going.set()
+    async with scripted_core(settings(tmp_path), classifier=judge) as core:
+        answer = await core.router.complete(ASK, Caller(owner="local"))
+        overridden = await core.router.classify("hm", level=Level.L1, category=Category.LAW)
+
+    assert answer.classification.tier == "L2"
+    assert overridden.tier == "L1"
+    assert judge.refined == 1
+
+
+# ---------------------------------------------------------------- pieces
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("The tides?", ("the", "tide", "##s", "?")),
+        ("THE\u6f6etide", ("the", "\u6f6e", "tide")),
+        ("\u00ea tidex", ("e", "[UNK]")),
+        ("x" * 200, ("[UNK]",)),
+        ("", ()),
+    ],
+)
+def test_words_are_cut_into_the_longest_known_pieces(text: str, words: tuple[str, ...]) -> None:
+    ids = pieces(text, VOCABULARY)
+
+    assert [WORDS[each] for each in ids] == ["[CLS]", *words, "[SEP]"]
+
+
+def test_of_a_long_text_both_ends_are_read() -> None:
+    middling, long = "the " * 200 + "tide", "the " * 1_000_000 + "a"
+
+    for text, last in ((middling, "tide"), (long, "a")):
+        ids = pieces(text, VOCABULARY)
+        assert len(ids) == HEAD + TAIL + 2
+        assert WORDS[ids[-2]] == last
+
+
+@given(st.text(alphabet=st.characters()))
+@example("\ud800 lone \udfff surrogates")
+@example("\x00" * 3)
+def test_any_string_has_pieces(text: str) -> None:
+    ids = pieces(text, VOCABULARY)
+
+    assert ids[0] == VOCABULARY["[CLS]"]
+    assert ids[-1] == VOCABULARY["[SEP]"]
+    assert len(ids) <= HEAD + TAIL + 2
+
+
+def test_a_warning_names_no_prompt(caplog: pytest.LogCaptureFixture) -> None:
+    judge = tier(Extra(fault=ValueError("damaged")))
+    with caplog.at_level(logging.DEBUG):
+        judge.refine("my secret tide", judge.classify("my secret tide"))
+
+    assert "secret" not in caplog.text
