@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.providers.examples import KEY, NOW, call
 
+from dynaroute_mcp.catalog import Dialect
 from dynaroute_mcp.errors import (
     ProviderContentBlocked,
     ProviderContextOverflow,
@@ -24,11 +25,16 @@ from dynaroute_mcp.providers.parsing import dump_json
 
 
 def fail(
-    status: int, document: object = None, headers: Mapping[str, str] | None = None, *, api_key: str = KEY
+    status: int,
+    document: object = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    api_key: str = KEY,
+    dialect: Dialect = "openai",
 ) -> ProviderError:
     body = b"" if document is None else dump_json(document).encode()
     return failure.from_response(
-        call(api_key=api_key), status=status, headers=headers or {}, body=body, now=NOW
+        call(dialect, api_key=api_key), status=status, headers=headers or {}, body=body, now=NOW
     )
 
 
@@ -103,6 +109,107 @@ def test_the_words_of_a_message_decide_nothing(text: str) -> None:
     document = {"error": {"message": text, "type": "invalid_request_error"}}
 
     assert type(fail(400, document)) is ProviderRefusedRequest
+
+
+LONG = "prompt is too long: 208310 tokens > 200000 maximum"
+CLAUDE = {"type": "error", "error": {"type": "invalid_request_error", "message": LONG}}
+TOO_LONG: Mapping[str, tuple[Dialect, object]] = {
+    "anthropic: prompt": ("anthropic", CLAUDE),
+    "anthropic: prompt and answer": (
+        "anthropic",
+        {
+            "type": "error",
+            "error": {
+                "type": "invalid_request_error",
+                "message": "input length and `max_tokens` exceed context limit: 178959 + 64000 > 200000, "
+                "decrease input length or `max_tokens` and try again",
+            },
+        },
+    ),
+    "gemini": (
+        "gemini",
+        {
+            "error": {
+                "code": 400,
+                "message": "The input token count (3475108) exceeds the maximum number of tokens allowed (1048576).",
+                "status": "INVALID_ARGUMENT",
+            }
+        },
+    ),
+    "deepseek": (
+        "openai",
+        {
+            "error": {
+                "message": "This model's maximum context length is 131072 tokens. However, you requested 131134 "
+                "tokens (122942 in the messages, 8192 in the completion). Please reduce the length of the "
+                "messages or completion.",
+                "type": "invalid_request_error",
+                "param": None,
+                "code": "invalid_request_error",
+            }
+        },
+    ),
+    "openai without its code": (
+        "openai",
+        {
+            "error": {
+                "message": "This model's maximum context length is 4097 tokens. However, your messages resulted in "
+                "4159 tokens. Please reduce the length of the messages.",
+                "type": "invalid_request_error",
+            }
+        },
+    ),
+    "xai": (
+        "openai",
+        {
+            "code": "Client specified an invalid argument",
+            "error": "This model's maximum prompt length is 131072 but the request contains 136973 tokens.",
+        },
+    ),
+}
+"""The sentences as users have reported them; `overflow` names where and when."""
+
+
+@pytest.mark.parametrize(("dialect", "document"), TOO_LONG.values(), ids=TOO_LONG)
+def test_a_prompt_that_is_too_long_is_known_by_its_providers_own_sentence(
+    dialect: Dialect, document: object
+) -> None:
+    error = fail(400, document, dialect=dialect)
+
+    assert type(error) is ProviderContextOverflow
+    assert "208310" not in str(error)
+
+
+def claude(message: object, kind: object = "invalid_request_error") -> object:
+    return {"type": "error", "error": {"type": kind, "message": message}}
+
+
+@pytest.mark.parametrize(
+    ("status", "dialect", "document"),
+    [
+        (413, "anthropic", CLAUDE),
+        (422, "anthropic", CLAUDE),
+        (400, "openai", CLAUDE),
+        (400, "gemini", CLAUDE),
+        (400, "anthropic", TOO_LONG["gemini"][1]),
+        (400, "anthropic", claude(LONG, "not_found_error")),
+        (400, "anthropic", claude(LONG, None)),
+        (400, "anthropic", claude(LONG, ["invalid_request_error"])),
+        (400, "anthropic", claude(f"messages.0: you wrote '{LONG}'")),
+        (400, "anthropic", claude(f"{LONG}; messages.0.content: this field is required")),
+        (400, "anthropic", claude(f"{LONG}\n")),
+        (400, "anthropic", claude("prompt is too long")),
+        (400, "anthropic", claude("prompt is too long: many tokens > 200000 maximum")),
+        (400, "anthropic", claude(LONG.replace("208310", "9" * 400))),
+        (400, "anthropic", claude(None)),
+        (400, "anthropic", claude([LONG])),
+        (400, "sandbox", CLAUDE),
+    ],
+)
+def test_no_other_error_is_taken_for_a_prompt_that_is_too_long(
+    status: int, dialect: Dialect, document: object
+) -> None:
+    assert type(fail(status, document, dialect=dialect)) is ProviderRefusedRequest
 
 
 @pytest.mark.parametrize(

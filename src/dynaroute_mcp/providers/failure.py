@@ -1,4 +1,6 @@
-"""A failure at a provider, made into our error by status and typed fields, never by the words of its message.
+"""A failure at a provider, made into our error by status and typed fields, not by the words of its message.
+
+The one exception is the sentence by which some tell that a prompt is too long; see `overflow`.
 
 Messages are ours: a provider's own text may hold the key or the prompt. From its error body only short code words
 are shown (letters and underscores), and only when they are no part of the key.
@@ -27,6 +29,7 @@ from dynaroute_mcp.errors import (
     ProviderUnavailable,
 )
 from dynaroute_mcp.providers.base import Call
+from dynaroute_mcp.providers.overflow import is_overflow
 from dynaroute_mcp.providers.parsing import Theirs, Unparsable, dump_json, parse_json
 
 Reply = TypeVar("Reply", bound=Theirs)
@@ -107,6 +110,7 @@ _ADVICE: Mapping[type[ProviderError], str] = {
 }
 
 _REDIRECTS = range(300, 400)
+_BAD_REQUEST = 400
 _SERVER_FAULTS = 500
 _WORD = re.compile(r"[a-z][a-z_]{1,47}")
 _PARAMETER = re.compile(r"(?=.{1,60}$)[a-z][a-z_]*(?:\.[a-z_]+|\[[0-9]{1,4}\])*")
@@ -216,6 +220,9 @@ def json_text(call: Call, value: object) -> str:
 def _named(call: Call, *, status: int | None, document: object, retry_after_s: float | None) -> ProviderError:
     words = list(_words(call, document))
     kind = _kind(status, words, flagged=_was_flagged(document))
+    if kind is ProviderRefusedRequest and status == _BAD_REQUEST:
+        too_long = is_overflow(call.endpoint.provider.dialect, _error_object(document))
+        kind = ProviderContextOverflow if too_long else kind
     if status is not None and status in _REDIRECTS:
         why = "redirects are not followed, because they could carry the key elsewhere; check the base URL"
     else:
