@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.store.examples import hold, intent, key_row
+from tests.store.examples import hold, intent, key_row, outcome
 
 from dynaroute_mcp.errors import InvalidRequest, StoreUnavailable
 from dynaroute_mcp.store import files, writer
@@ -194,3 +194,23 @@ async def test_an_error_inside_the_store_comes_out_as_it_is(path: Path) -> None:
 
     with pytest.raises(KeyError, match="mine"):
         await fail()
+
+
+async def test_an_intent_is_forced_to_the_disk_and_its_completion_follows_with_the_next(path: Path) -> None:
+    said: list[str] = []
+
+    def traced(where: Path) -> Opened:
+        opened = open_for_writing(where)
+        opened.connection.set_trace_callback(said.append)
+        return opened
+
+    async with SqliteStore(path, opener=traced) as store:
+        await store.add_key(key_row())
+        await store.begin(intent(), [hold()])
+        await store.settle(outcome(), 1)
+
+    assert [each for each in said if "synchronous" in each] == [
+        "PRAGMA synchronous = FULL",
+        "PRAGMA synchronous = FULL",
+        "PRAGMA synchronous = NORMAL",
+    ]

@@ -54,6 +54,11 @@ class Link:
         if not opened.lasting:
             self.close()
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is a connection to the file that stands at the path."""
+        return self._opened is not None and not self._is_stale()
+
     def verify(self) -> None:
         """Make sure that what was just written is in the file that stands at the path.
 

@@ -133,13 +133,13 @@ class SqliteStore:
         await self._writer.submit(work.begin(intent, holds))
 
     async def settle(self, outcome: Outcome, charged_nano_usd: int | None) -> None:
-        """Complete an intent."""
-        await self._writer.submit(work.settle(outcome, charged_nano_usd))
+        """Complete an intent; it may still be on its way to the disk, where a charge that is too high stands."""
+        await self._writer.submit(work.settle(outcome, charged_nano_usd), forced=False)
 
     async def counters(self, scopes: Sequence[str]) -> Sequence[CounterRow]:
         """Read all counters of these scopes."""
         marks = ", ".join("?" for _ in scopes)
-        return await self._reader.rows(
+        return await self._reader.look_up(
             f"SELECT scope, metric, window, used, reserved FROM counters WHERE scope IN ({marks})",
             tuple(text(scope) for scope in scopes),
             _read_counter,
@@ -202,7 +202,7 @@ class SqliteStore:
             edge, left = page[-1][0], left - len(page)
 
     async def _one(self, query: str, params: Params, read: Callable[[Row], _T]) -> _T | None:
-        found = await self._reader.rows(query, params, read)
+        found = await self._reader.look_up(query, params, read)
         return found[0] if found else None
 
 
