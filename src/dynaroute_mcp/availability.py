@@ -193,7 +193,10 @@ class Availability:
 
     def can_call(self, model: Model, own: OwnKeys = NO_OWN_KEYS) -> bool:
         """Tell whether a model is served by a provider that can be called."""
-        return model.provider in self.usable(own) and model.status != "retired"
+        reached = (
+            model.provider in (own.endpoints or self._endpoints) and model.provider not in own.unreadable
+        )
+        return reached and model.status != "retired"
 
     def missing_keys(self) -> Mapping[str, str]:
         """Name the variable to set for each provider that has no key."""

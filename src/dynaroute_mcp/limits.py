@@ -4,7 +4,7 @@ A plan limits its owner, a budget limits a project or the whole database. Window
 months; sandbox calls have counters of their own. Pure: the store checks and takes, this module only says what.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -162,6 +162,27 @@ def usd_left(limits: Iterable[Limit], counters: Sequence[CounterRow]) -> Decimal
         if limit.metric == "nano_usd" and limit.ceiling is not None
     ]
     return min(left, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What a caller has left of one kind of limit, by the limit that leaves least."""
+
+    ceiling: int
+    """Requests, tokens or nano-dollars, as `left`."""
+    left: int
+    resets_at: datetime
+
+
+def tightest(limits: Iterable[Limit], counters: Sequence[CounterRow]) -> Mapping[str, Left]:
+    """Tell for each kind of limit, by its name, which of several leaves least."""
+    found: dict[str, Left] = {}
+    for limit in limits:
+        if limit.ceiling is not None:
+            left = max(0, limit.ceiling - _taken(limit, counters))
+            if limit.name not in found or left < found[limit.name].left:
+                found[limit.name] = Left(ceiling=limit.ceiling, left=left, resets_at=limit.resets_at)
+    return found
 
 
 def warnings(limits: Iterable[Limit], counters: Sequence[CounterRow]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
-from dynaroute_mcp.availability import Availability
+from dynaroute_mcp.availability import NO_OWN_KEYS, Availability, OwnKeys
 from dynaroute_mcp.catalog import Capability, Model
 from dynaroute_mcp.errors import InvalidRequest, NotFound, StoreUnavailable
 from dynaroute_mcp.health import Figures, Health, ModelHealth, Try, figures, tries_of
@@ -118,11 +118,12 @@ class Reports:
         level: Level | None = None,
         available_only: bool = False,
         include_retired: bool = False,
+        own: OwnKeys = NO_OWN_KEYS,
     ) -> tuple[Listing, ...]:
         """List models, those that can be called first, then by name of the provider and price."""
         await self._availability.ready()
         now = self._clock()
-        listings = [self._listing(model, now) for model in self._availability.catalog.models]
+        listings = [self._listing(model, now, own) for model in self._availability.catalog.models]
         kept = [
             row
             for row in listings
@@ -268,13 +269,13 @@ class Reports:
         _, ends = window("day" if period == "today" else "month", now)
         return ends - timedelta(days=1) if period == "today" else (ends - timedelta(days=1)).replace(day=1)
 
-    def _listing(self, model: Model, now: datetime) -> Listing:
+    def _listing(self, model: Model, now: datetime, own: OwnKeys) -> Listing:
         catalog = self._availability.catalog
         return Listing(
             model=model,
             rates=current_rates(catalog, model.id, now),
             levels=levels_served(catalog, model),
-            available=self._availability.can_call(model),
+            available=self._availability.can_call(model, own),
         )
 
 

@@ -229,7 +229,7 @@ async def test_health_and_readiness_need_no_key(tmp_path: Path) -> None:
 async def test_the_document_describes_every_route_and_answers_have_the_shapes_it_tells(
     tmp_path: Path,
 ) -> None:
-    async with door(tmp_path, Script(usage=USAGE)) as at:
+    async with door(tmp_path, Script(usage=USAGE), encryption_key="m" * 16 + "k" * 16) as at:
         document = (await at.stranger.get("/openapi.json")).json()
         key_id = (await at.client.post("/v1/keys", json={})).json()["key_id"]
         answers = {
@@ -244,7 +244,16 @@ async def test_the_document_describes_every_route_and_answers_have_the_shapes_it
             ("post", "/v1/keys"): await at.client.post("/v1/keys", json={}),
             ("get", "/v1/keys"): await at.client.get("/v1/keys"),
             ("get", "/v1/keys/verify"): await at.client.get("/v1/keys/verify"),
+            ("get", "/v1/keys/{id}"): await at.client.get(f"/v1/keys/{key_id}"),
+            ("patch", "/v1/keys/{id}"): await at.client.patch(f"/v1/keys/{key_id}", json={}),
             ("post", "/v1/keys/{id}/rotate"): await at.client.post(f"/v1/keys/{key_id}/rotate"),
+            ("post", "/v1/keys/{id}/providers"): await at.client.post(
+                f"/v1/keys/{key_id}/providers", json={"provider": "openai", "api_key": "sk-12345678"}
+            ),
+            ("get", "/v1/keys/{id}/providers"): await at.client.get(f"/v1/keys/{key_id}/providers"),
+            ("delete", "/v1/keys/{id}/providers/{provider}"): await at.client.delete(
+                f"/v1/keys/{key_id}/providers/openai"
+            ),
             ("delete", "/v1/keys/{id}"): await at.client.delete(f"/v1/keys/{key_id}"),
             ("get", "/ready"): await at.client.get("/ready"),
         }

@@ -6,7 +6,7 @@ typing error is told from a revoked key without a look-up. Only its SHA-256 is s
 
 import hmac
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -16,7 +16,7 @@ from dynaroute_mcp.accounts.secret import digest, is_well_formed, new_secret
 from dynaroute_mcp.accounts.terms import NO_TERMS, Terms, check_maker, check_terms, terms_of, with_terms
 from dynaroute_mcp.catalog import Catalog, Plan
 from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest, NotFound
-from dynaroute_mcp.limits import Spent, owner_scope, spent, window
+from dynaroute_mcp.limits import Left, Spent, limits_of, owner_scope, spent, tightest, window
 from dynaroute_mcp.store.base import KeyRow, Store
 from dynaroute_mcp.taxonomy import Strategy
 from dynaroute_mcp.types import Ambient, Caller
@@ -72,6 +72,8 @@ class Subscription:
     """`None` is the local owner, whom no plan limits."""
     spent: Spent
     renews_at: datetime
+    left: Mapping[str, Left] = field(default_factory=dict)
+    """Of each kind of limit, by its name: the plan's, or the key's own where that leaves less."""
 
 
 class Accounts:
@@ -275,10 +277,18 @@ class Accounts:
 
     async def subscription(self, caller: Caller) -> Subscription:
         """Tell a caller's plan, what is used of it and when the month starts anew."""
-        _, renews_at = window("month", self._clock())
+        now = self._clock()
+        _, renews_at = window("month", now)
         plan = self._catalog.get_plan(caller.plan) if caller.plan else None
-        used = await self._spent(caller.owner, sandbox=caller.sandbox)
-        return Subscription(owner=caller.owner, plan=plan, spent=used, renews_at=renews_at)
+        limits = limits_of(caller, plan, (), None, now)
+        counters = await self._store.counters(sorted({limit.scope for limit in limits}))
+        return Subscription(
+            owner=caller.owner,
+            plan=plan,
+            spent=spent(caller.owner, counters, now, sandbox=caller.sandbox),
+            renews_at=renews_at,
+            left=tightest(limits, counters),
+        )
 
     async def set_plan(self, owner: str, plan: str) -> Plan:
         """Give an owner, and every key of theirs, another plan.

@@ -73,9 +73,11 @@ class ModelList(TypedDict):
 
 async def list_models(request: Request) -> Response:
     """List models, those that can be called first; filtered by the query."""
-    query = request.query_params
-    listings = await session_of(request).core.reports.models(
-        provider=query.get("provider"), available_only=_flag(query.get("routable_only"), "routable_only")
+    query, session = request.query_params, session_of(request)
+    listings = await session.core.reports.models(
+        provider=query.get("provider"),
+        available_only=_flag(query.get("routable_only"), "routable_only"),
+        own=session.core.availability.own_keys(session.caller),
     )
     wanted = {each.strip() for each in query.get("capabilities", "").split(",") if each.strip()}
     exact = {name: query[name] for name in ("task_type", "category", "type", "price_tier") if name in query}
@@ -90,10 +92,11 @@ async def list_models(request: Request) -> Response:
 
 async def get_model(request: Request) -> Response:
     """Show one model, by any of its names."""
-    core = session_of(request).core
+    session = session_of(request)
+    core = session.core
     provider, model = request.path_params.get("provider"), request.path_params["model"]
     name = f"{provider}/{model}" if provider else str(model)
-    listings = await core.reports.models(include_retired=True)
+    listings = await core.reports.models(include_retired=True, own=core.availability.own_keys(session.caller))
     found = core.availability.catalog.get_model(name)
     listing = next((each for each in listings if each.model.id == found.id), None)
     if listing is None:

@@ -2,11 +2,11 @@
 
 import logging
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from dynaroute_mcp.accounts import Subscription
 from dynaroute_mcp.errors import StoreUnavailable
 from dynaroute_mcp.gateway.session import Session
+from dynaroute_mcp.limits import NANO
 
 logger = logging.getLogger(__name__)
 
@@ -24,38 +24,29 @@ async def quota_headers(session: Session, now: datetime) -> dict[str, str]:
 
 
 def headers_of(subscription: Subscription, now: datetime) -> dict[str, str]:
-    """Write a plan and its use as headers; an unlimited figure has none."""
-    plan, spent = subscription.plan, subscription.spent
-    if plan is None:
-        return {}
-    minute_ends = now.replace(second=0, microsecond=0) + timedelta(minutes=1)
-    headers = dict[str, str]()
-    if plan.requests_per_minute is not None:
-        left = max(0, plan.requests_per_minute - spent.requests_this_minute)
+    """Write what is left of plan and key, by the tighter of both, as headers; an unlimited figure has none."""
+    left, headers = subscription.left, dict[str, str]()
+    if minute := left.get("requests_per_minute"):
         headers |= {
-            "X-RateLimit-Limit": str(plan.requests_per_minute),
-            "X-RateLimit-Remaining": str(left),
-            "X-RateLimit-Reset": str(int(minute_ends.timestamp())),
-            "X-RateLimit-Limit-Requests": str(plan.requests_per_minute),
-            "X-RateLimit-Remaining-Requests": str(left),
-            "X-RateLimit-Reset-Requests": _span(minute_ends - now),
+            "X-RateLimit-Limit": str(minute.ceiling),
+            "X-RateLimit-Remaining": str(minute.left),
+            "X-RateLimit-Reset": str(int(minute.resets_at.timestamp())),
+            "X-RateLimit-Limit-Requests": str(minute.ceiling),
+            "X-RateLimit-Remaining-Requests": str(minute.left),
+            "X-RateLimit-Reset-Requests": _span(minute.resets_at - now),
         }
-    if plan.requests_per_day is not None:
+    if day := left.get("requests_per_day"):
+        headers |= {"X-RateLimit-Limit-Day": str(day.ceiling), "X-RateLimit-Remaining-Day": str(day.left)}
+    if money := left.get("usd_per_month"):
         headers |= {
-            "X-RateLimit-Limit-Day": str(plan.requests_per_day),
-            "X-RateLimit-Remaining-Day": str(max(0, plan.requests_per_day - spent.requests_today)),
+            "X-RateLimit-Spend-Limit": f"{money.ceiling / NANO:.2f}",
+            "X-RateLimit-Spend-Remaining": f"{money.left / NANO:.2f}",
         }
-    if plan.usd_per_month is not None:
-        left_usd = max(Decimal(0), plan.usd_per_month - spent.usd_this_month)
+    if tokens := left.get("tokens_per_month"):
         headers |= {
-            "X-RateLimit-Spend-Limit": f"{plan.usd_per_month:.2f}",
-            "X-RateLimit-Spend-Remaining": f"{left_usd:.2f}",
-        }
-    if plan.tokens_per_month is not None:
-        headers |= {
-            "X-RateLimit-Limit-Tokens": str(plan.tokens_per_month),
-            "X-RateLimit-Remaining-Tokens": str(max(0, plan.tokens_per_month - spent.tokens_this_month)),
-            "X-RateLimit-Reset-Tokens": _span(subscription.renews_at - now),
+            "X-RateLimit-Limit-Tokens": str(tokens.ceiling),
+            "X-RateLimit-Remaining-Tokens": str(tokens.left),
+            "X-RateLimit-Reset-Tokens": _span(tokens.resets_at - now),
         }
     return headers
 
