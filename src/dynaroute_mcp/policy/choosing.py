@@ -5,16 +5,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from dynaroute_mcp.catalog import Model
 from dynaroute_mcp.policy.demand import (
-    Ratings,
+    Entrant,
     Weights,
     demanded_level,
     demanded_quality,
     expectation,
-    expected_output_tokens,
     fitness,
-    ratings,
     skill_weights,
 )
 from dynaroute_mcp.policy.estimate import Terms, appraise, call_usd, terms
@@ -30,7 +27,7 @@ from dynaroute_mcp.policy.rank import (
     rank,
     rule_lead,
 )
-from dynaroute_mcp.policy.situation import Expectation, Needs, Situation, needs
+from dynaroute_mcp.policy.situation import Expectation, Situation, needs
 from dynaroute_mcp.types import Candidate, Choice
 
 _DIGITS: Final = 6
@@ -41,8 +38,6 @@ _DIGITS: Final = 6
 class _Sieve:
     """What a model has to pass, worked out once for all models."""
 
-    asked: Needs
-    ratings: Ratings
     weights: Weights
     expected: Expectation
     money: Terms
@@ -66,7 +61,7 @@ def choose(situation: Situation) -> Choice:
     demanded = round(demanded_quality(ladder, level, situation.strategy, difficulty), _DIGITS)
     excluded, money, asked = exclusions(situation), terms(situation), needs(situation.request)
     screened = screen(situation, asked, excluded)
-    ready, resting, out = _sift(situation, screened, asked, money)
+    ready, resting, out = _sift(situation, screened, money)
     ranking = rank(situation, ready.values(), demanded)
     lead = _lead(situation, money, ranking)
     winner = lead.candidate or ranking.order[0]
@@ -101,7 +96,7 @@ def choose(situation: Situation) -> Choice:
 
 
 def _sift(
-    situation: Situation, screened: Screen, asked: Needs, money: Terms
+    situation: Situation, screened: Screen, money: Terms
 ) -> tuple[Mapping[str, Candidate], Mapping[str, Candidate], Mapping[str, Objection]]:
     """Part the models that can be asked into those that can answer, those that rest, and those that cannot, and why.
 
@@ -109,8 +104,6 @@ def _sift(
     all others, to be probed when nobody else is left.
     """
     sieve = _Sieve(
-        asked=asked,
-        ratings=ratings(situation.catalog),
         weights=skill_weights(situation.catalog, situation.classification.categories),
         expected=expectation(situation),
         money=money,
@@ -118,8 +111,8 @@ def _sift(
     ready: dict[str, Candidate] = {}
     resting: dict[str, Candidate] = {}
     out: dict[str, Objection] = {}
-    for model in screened.open:
-        verdict = _examine(situation, sieve, model)
+    for each in screened.open:
+        model, verdict = each.model, _examine(situation, sieve, each)
         if isinstance(verdict, Objection):
             out[model.id] = verdict
         elif (wait := cooling(situation, model)) is not None:
@@ -134,13 +127,14 @@ def _sift(
     return resting, {}, {key: objection for key, objection in out.items() if key not in resting}
 
 
-def _examine(situation: Situation, sieve: _Sieve, model: Model) -> Candidate | Objection:
-    output_tokens = expected_output_tokens(situation.catalog.ladder, sieve.expected, sieve.asked, model)
-    objection = window(situation, model, output_tokens)
+def _examine(situation: Situation, sieve: _Sieve, each: Entrant) -> Candidate | Objection:
+    expected = sieve.expected
+    output_tokens = expected.visible_tokens + round(expected.reasoning_tokens * each.thinking)
+    objection = window(situation, each.model, output_tokens)
     if objection is not None:
         return objection
-    quality = round(fitness(situation.catalog, sieve.ratings, model, sieve.weights), _DIGITS)
-    return appraise(situation, sieve.money, model, quality, output_tokens)
+    quality = round(fitness(each.ratings, sieve.weights, each.unrated), _DIGITS)
+    return appraise(situation, sieve.money, each.model, quality, output_tokens)
 
 
 def _lead(situation: Situation, money: Terms, ranking: Ranking) -> Lead:

@@ -1,7 +1,7 @@
 """What a classified prompt demands: a level, a quality, and so many tokens."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from operator import mul
@@ -22,6 +22,25 @@ _CATALOGS: Final = 8
 """Catalogs whose ratings are remembered: with and without local models, before and after a reload."""
 _ROUNDING: Final = 1e-9
 _HALF: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A model in the running, with what no prompt changes about it."""
+
+    model: Model
+    ratings: Weights | None
+    """`None` when nobody rated it."""
+    unrated: float
+    """Its fitness then."""
+    thinking: float
+    """How much it will think, as a share of its thinking at the default effort."""
+
+
+def entrant(catalog: Catalog, asked: Needs, model: Model) -> Entrant:
+    """Look up what holds for every request that asks for the same."""
+    unrated = catalog.ladder.unrated_local if model.free else 0.0
+    return Entrant(model, ratings(catalog).get(model.id), unrated, _effort(catalog.ladder, asked, model))
 
 
 def demanded_level(levels: Mapping[Level, float], quantile: float) -> Level:
@@ -77,16 +96,16 @@ def skill_weights(catalog: Catalog, categories: Mapping[Category, float]) -> Wei
 
 def quality(catalog: Catalog, model: Model, weights: Weights) -> float:
     """Fitness of a model in [0, 1]; one that nobody rated is trusted with nothing, a local one with level 1."""
-    return fitness(catalog, ratings(catalog), model, weights)
+    own = ratings(catalog).get(model.id)
+    return fitness(own, weights, catalog.ladder.unrated_local if model.free else 0.0)
 
 
-def fitness(catalog: Catalog, rated: Ratings, model: Model, weights: Weights) -> float:
-    """The same, with the ratings looked up once for many models."""
-    own = rated.get(model.id)
-    if own is not None:
-        whole: float = sum(map(mul, own, weights))
-        return whole
-    return catalog.ladder.unrated_local if model.free else 0.0
+def fitness(rated: Weights | None, weights: Weights, unrated: float) -> float:
+    """The same for a model whose ratings are known, or known to be missing."""
+    if rated is None:
+        return unrated
+    whole: float = sum(map(mul, rated, weights))
+    return whole
 
 
 @lru_cache(maxsize=_CATALOGS)
@@ -123,11 +142,6 @@ def expectation(situation: Situation) -> Expectation:
         visible_tokens=max(1, learnt.visible_tokens),
         reasoning_tokens=learnt.reasoning_tokens if enough else reasoning,
     )
-
-
-def expected_output_tokens(ladder: Ladder, expected: Expectation, asked: Needs, model: Model) -> int:
-    """Answer and hidden reasoning of one model."""
-    return expected.visible_tokens + round(expected.reasoning_tokens * _effort(ladder, asked, model))
 
 
 def _effort(ladder: Ladder, asked: Needs, model: Model) -> float:

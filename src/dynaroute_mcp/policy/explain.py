@@ -121,8 +121,10 @@ def _drawback(situation: Situation, verdict: Verdict, loser: Candidate) -> str |
     """What speaks against a candidate beside its price: that it fails, or that it was passed over as slower."""
     if ill := ailment(situation, loser):
         return ill
+    if verdict.ranking.overtaken is None:
+        return None
     mine, theirs = answer_s(situation, verdict.winner), answer_s(situation, loser)
-    if verdict.ranking.overtaken is None or mine is None or theirs is None or theirs <= mine:
+    if mine is None or theirs is None or theirs <= mine:
         return None
     return f"slower by {theirs - mine:.1f} s"
 

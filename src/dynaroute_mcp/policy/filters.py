@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from dynaroute_mcp.catalog import Capability, Catalog, Model
+from dynaroute_mcp.policy.demand import Entrant, entrant
 from dynaroute_mcp.policy.situation import Needs, Situation
 
 Kind = Literal["retired", "excluded", "key", "wire", "capability", "window", "price", "budget", "cooling"]
@@ -88,7 +89,7 @@ class Frame:
 class Screen:
     """Models that can be asked in some frame, and why the others can't. Two are the same only if they are one."""
 
-    open: tuple[Model, ...]
+    open: tuple[Entrant, ...]
     barred: Mapping[str, Objection]
     """By model id."""
 
@@ -118,7 +119,9 @@ def _screen(frame: Frame) -> Screen:
     models = (frame.catalog.by_id[frame.named],) if frame.named else frame.catalog.models
     judged = [(model, _bar(frame, model)) for model in models]
     return Screen(
-        open=tuple(model for model, objection in judged if objection is None),
+        open=tuple(
+            entrant(frame.catalog, frame.asked, model) for model, objection in judged if objection is None
+        ),
         barred={model.id: objection for model, objection in judged if objection is not None},
     )
 

@@ -94,6 +94,8 @@ def liking(situation: Situation) -> Callable[[Candidate], int]:
 
 
 def _ids(catalog: Catalog, names: Iterable[str]) -> frozenset[str]:
+    if not names:
+        return frozenset()
     return frozenset[str]().union(*(ids_of(catalog, name) for name in names))
 
 

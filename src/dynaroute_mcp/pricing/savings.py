@@ -3,13 +3,15 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
-from dynaroute_mcp.catalog import Catalog
+from dynaroute_mcp.catalog import Baseline, Catalog
 from dynaroute_mcp.pricing.cost import ZERO, cost_at, price, resolved
 from dynaroute_mcp.types import Cost, Saving, Usage
 
 _GPT41: Final = "gpt-4.1"
+_BASELINES: Final = 16
 
 
 def saving(
@@ -51,7 +53,7 @@ def saving_pct(baseline_usd: Decimal, total_usd: Decimal) -> Decimal:
 
 
 def _baseline_usd(catalog: Catalog, name: str, usage: Usage, at: datetime) -> Decimal | None:
-    frozen = catalog.find_baseline(name)
+    frozen = _frozen(catalog, name)
     if frozen is not None:
         return cost_at(resolved(frozen.usd_per_mtok), usage, frozen.id).total_usd
     model = catalog.find_model(name)
@@ -59,9 +61,16 @@ def _baseline_usd(catalog: Catalog, name: str, usage: Usage, at: datetime) -> De
     return cost.total_usd if cost else None
 
 
+@lru_cache(maxsize=_BASELINES)  # by catalog and name as configured: a reload brings a new catalog
+def _frozen(catalog: Catalog, name: str) -> Baseline | None:
+    return catalog.find_baseline(name)
+
+
 def _with_warm_cache(usage: Usage, warm_tokens: int) -> Usage:
     """The same usage with at least `warm_tokens` of its prompt read from the cache, as far as it has so many."""
     moved_uncached = min(max(warm_tokens - usage.cache_read_tokens, 0), usage.uncached_input_tokens)
+    if not moved_uncached:
+        return usage
     return replace(
         usage,
         uncached_input_tokens=usage.uncached_input_tokens - moved_uncached,

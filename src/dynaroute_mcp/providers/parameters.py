@@ -26,6 +26,7 @@ from dynaroute_mcp.types import (
     Reasoning,
     ResponseFormat,
     Text,
+    ToolCall,
     ToolChoice,
     ToolResult,
 )
@@ -150,6 +151,10 @@ def asked(request: ChatRequest) -> frozenset[str]:
     return frozenset(names | {name for name, is_there in present.items() if is_there})
 
 
+_AS_THEY_ARE = (Text, ToolCall, ToolResult)
+"""Parts that no model's limits change."""
+
+
 class _Fitting:
     """The steps of `settle`, in their order."""
 
@@ -175,6 +180,8 @@ class _Fitting:
             raise failure.refused(self.call, "tools: the model takes none; choose one with tools")
 
     def fit_messages(self) -> None:
+        if all(isinstance(part, _AS_THEY_ARE) for message in self.request.messages for part in message.parts):
+            return
         messages = tuple(
             replace(message, parts=tuple(self._fit_part(part) for part in message.parts if self._sent(part)))
             for message in self.request.messages
@@ -195,7 +202,9 @@ class _Fitting:
 
     def fit_format(self) -> None:
         wanted = self.request.response_format
-        if wanted is None or wanted.kind == "text" or "response_format" in self.dropped:
+        if wanted is None:
+            return
+        if wanted.kind == "text" or "response_format" in self.dropped:
             self.request = replace(self.request, response_format=None)
         elif wanted.kind == "schema":
             self._fit_schema(wanted)
@@ -314,8 +323,11 @@ class _Fitting:
         return not self.model.capabilities.isdisjoint(any_of)
 
     def _set(self, **values: object) -> None:
+        before = self.request.parameters
+        if all(getattr(before, name) == value for name, value in values.items()):
+            return
         # mypy can't check names that come from the table; a test walks them all.
-        self.request = replace(self.request, parameters=replace(self.request.parameters, **values))  # type: ignore[arg-type]
+        self.request = replace(self.request, parameters=replace(before, **values))  # type: ignore[arg-type]
 
 
 def _budget(effort: Effort, max_output_tokens: int) -> int | None:
