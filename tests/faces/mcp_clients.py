@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 import httpx2
@@ -39,7 +40,7 @@ def in_memory(core: Core, era: Era = "auto") -> Client:
 
 def app_of(core: Core, *, admin: str | None = ADMIN) -> Starlette:
     chosen: Settings = core.settings.model_copy(update={"admin_token": SecretStr(admin) if admin else None})
-    return create_app(chosen, core=lazy(core))
+    return create_app(chosen, core=lazy(replace(core, settings=chosen)))
 
 
 @asynccontextmanager

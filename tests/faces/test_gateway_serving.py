@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import httpx2
 import pytest
+from pydantic import SecretStr
 from tests.scripted import Script, scripted_core, settings
 
 from dynaroute_mcp.errors import ConfigurationInvalid
@@ -107,6 +108,29 @@ async def test_a_request_keeps_its_core_while_later_ones_get_the_new_one(tmp_pat
     assert told == ["best", "balanced"]
     assert still_open == []
     assert cores.closed == [Strategy.BALANCED, Strategy.BEST]
+
+
+async def test_a_new_admin_token_opens_both_faces_and_the_old_one_neither(tmp_path: Path) -> None:
+    first = settings(tmp_path, admin_token="operator")
+    second = first.model_copy(update={"admin_token": SecretStr("another")})
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    accept = {"Accept": "application/json, text/event-stream"}
+    front = Front(first, "all", (), reread=lambda: second, opener=Cores())
+
+    async def statuses(token: str) -> list[int]:
+        headers = {"Authorization": f"Bearer {token}", **accept}
+        return [
+            (await client.get("/v1/keys", headers=headers)).status_code,
+            (await client.post("/mcp", json=ping, headers=headers)).status_code,
+        ]
+
+    async with client_of(front) as client:
+        before = [await statuses("operator"), await statuses("another")]
+        await front.renew()
+        after = [await statuses("operator"), await statuses("another")]
+
+    assert before[1] == after[0] == [401, 401]
+    assert 401 not in before[0] + after[1]
 
 
 @pytest.mark.parametrize("fault", ["settings", "catalog"])

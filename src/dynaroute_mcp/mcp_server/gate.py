@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
-from pydantic import SecretStr
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -34,13 +33,11 @@ class Gate:
         self,
         app: ASGIApp,
         *,
-        core: "Callable[[], Awaitable[Core]]",
-        admin_token: SecretStr | None,
+        core: "Callable[[], Awaitable[Core]]",  # its settings hold the admin token
         allowed_hosts: Collection[str],
     ) -> None:
         self._app = app
         self._core = core
-        self._admin_token = admin_token
         self._allowed = frozenset(name.casefold() for name in allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,11 +81,12 @@ class Gate:
         return None
 
     async def _visitor(self, key: str) -> Visitor:
-        if self._admin_token is not None and hmac.compare_digest(
-            key.encode("utf-8", "replace"), self._admin_token.get_secret_value().encode()
+        core = await self._core()
+        token = core.settings.admin_token  # of the core of the moment: the settings may be read anew
+        if token is not None and hmac.compare_digest(
+            key.encode("utf-8", "replace"), token.get_secret_value().encode()
         ):
             return OPERATOR
-        core = await self._core()
         return Visitor(kind="keyholder", caller=await core.accounts.caller_for(key))
 
 

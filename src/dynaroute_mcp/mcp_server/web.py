@@ -87,7 +87,7 @@ def create_app(
         async with server.session_manager.run():  # holds the core for the SSE connections too
             yield
 
-    gate = Middleware(Gate, core=core, admin_token=settings.admin_token, allowed_hosts=allowed_hosts)
+    gate = Middleware(Gate, core=core, allowed_hosts=allowed_hosts)
     return Starlette(routes=routes, lifespan=lifespan, middleware=[gate])
 
 
