@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynaroute_mcp.providers import sse
-from dynaroute_mcp.providers.sse import EventTooLarge, ServerEvent, SseParser
+from dynaroute_mcp.providers.sse import BodyParser, EventTooLarge, ServerEvent, SseParser
 
 LINES = st.sampled_from(
     [
@@ -23,8 +23,8 @@ ENDS = st.sampled_from([b"\n", b"\r\n", b"\r"])
 STREAMS = st.lists(st.tuples(LINES, ENDS), max_size=20).map(lambda rows: b"".join(a + b for a, b in rows))
 
 
-def parse(*pieces: bytes) -> list[ServerEvent]:
-    parser = SseParser()
+def parse(*pieces: bytes, parser: SseParser | BodyParser | None = None) -> list[ServerEvent]:
+    parser = parser or SseParser()
     events = [event for piece in pieces for event in parser.feed(piece)]
     return events + parser.close()
 
@@ -36,6 +36,35 @@ def test_any_split_of_any_byte_stream_gives_the_same_events(stream: bytes, cuts:
     pieces = [stream[start:end] for start, end in pairwise(edges)]
 
     assert parse(*pieces) == parse(stream)
+
+
+BODIES = st.one_of(
+    STREAMS,
+    st.binary(max_size=50),
+    st.tuples(st.text(" \t\r\n"), STREAMS).map(lambda p: p[0].encode() + p[1]),
+)
+
+
+@given(body=BODIES, cuts=st.lists(st.integers(0, 400), max_size=12))
+def test_any_split_of_any_body_gives_the_same_events(body: bytes, cuts: list[int]) -> None:
+    edges = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
+    pieces = [body[start:end] for start, end in pairwise(edges)]
+
+    whole = parse(body, parser=BodyParser())
+
+    assert parse(*pieces, parser=BodyParser()) == whole
+    if not body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
+        assert [event for event in whole if event.data.strip()] == [
+            event for event in parse(body) if event.data.strip()
+        ]
+
+
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b" \r\n\r\n"])
+def test_a_document_in_place_of_a_stream_is_one_event(before: bytes) -> None:
+    assert parse(before, b'{"a":\n\n', b'"data: b"}\n', parser=BodyParser()) == [
+        ServerEvent(data='{"a":\n\n"data: b"}\n')
+    ]
+    assert parse(before, parser=BodyParser()) == []
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])

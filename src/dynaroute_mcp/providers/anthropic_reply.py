@@ -166,13 +166,17 @@ def _is_answer(call: Call, block: _Block) -> bool:
 
 
 def _reported(*reports: _Usage | None) -> Reported | None:
-    """Merge the reports of one answer; in a stream the last word on each count is the valid one."""
+    """Merge the reports of one answer; in a stream the last word on each count is the valid one.
+
+    Counts of a stream only grow, so that a 0 after another number means that it was not counted again.
+    """
     known = [report for report in reports if report is not None]
     if not known:
         return None
 
     def last(counts: Sequence[object]) -> object:
-        return next((count for count in reversed(counts) if count is not None), None)
+        said = [count for count in reversed(counts) if count is not None]
+        return next((count for count in said if count != 0), said[0] if said else None)
 
     split = [report.cache_creation for report in known if report.cache_creation is not None]
     thought = [report.output_tokens_details for report in known if report.output_tokens_details is not None]
@@ -204,6 +208,8 @@ class MessagesReader:
         self._id: str | None = None
         self._tools: dict[int, int] = {}
         self._answers: set[int] = set()
+        self._others: set[int] = set()
+        """Blocks of a kind that nobody asked for, such as a tool of the server's own; what they hold is left out."""
         self._unfilled: dict[int, object] = {}
         self._is_silent = True
         self.ended = False
@@ -265,6 +271,8 @@ class MessagesReader:
             else:
                 number = self._tools.setdefault(index, len(self._tools))
                 yield ToolCallDelta(index=number, id=block.id or f"call_{number}", name=name)
+        else:
+            self._others.add(index)
 
     def _block_grows(self, index: int, delta: _Block) -> Iterator[StreamEvent]:
         if delta.text:
@@ -288,5 +296,5 @@ class MessagesReader:
             yield TextDelta(text=text)
         elif index in self._tools:
             yield ToolCallDelta(index=self._tools[index], arguments=text)
-        else:
+        elif index not in self._others:
             raise failure.garbled(self._call, "it sends arguments for no tool call")

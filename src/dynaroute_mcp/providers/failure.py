@@ -110,6 +110,7 @@ _ADVICE: Mapping[type[ProviderError], str] = {
 }
 
 _REDIRECTS = range(300, 400)
+_SUCCESSES = 200
 _BAD_REQUEST = 400
 _SERVER_FAULTS = 500
 _WORD = re.compile(r"[a-z][a-z_]{1,47}")
@@ -246,7 +247,7 @@ def _kind(status: int | None, words: list[str], *, flagged: bool) -> type[Provid
         for word in words:
             if word in _BY_WORD:
                 return _BY_WORD[word]
-    if status is None or status >= _SERVER_FAULTS or status in _REDIRECTS:
+    if status is None or status >= _SERVER_FAULTS or status in _REDIRECTS or status < _SUCCESSES:
         return ProviderUnavailable
     return _BY_STATUS.get(status, ProviderRefusedRequest)
 

@@ -77,6 +77,7 @@ class _Content(Theirs):
 
 
 class _Candidate(Theirs):
+    index: object = None
     content: _Content | None = None
     finishReason: Name = None  # noqa: N815
 
@@ -94,6 +95,11 @@ class _Usage(Theirs):
     thoughtsTokenCount: object = None  # noqa: N815
     toolUsePromptTokenCount: object = None  # noqa: N815
     totalTokenCount: object = None  # noqa: N815
+
+    @property
+    def counts(self) -> bool:
+        """Whether it says anything of the prompt or the answer."""
+        return self.promptTokenCount is not None or self.candidatesTokenCount is not None
 
 
 class _Reply(Theirs):
@@ -157,6 +163,10 @@ def _output(usage: _Usage, prompt: int | None, extra: int, thoughts: int) -> obj
     return usage.candidatesTokenCount
 
 
+_FIRST = (None, 0)
+"""Indexes of the one answer that was asked for; another one's text must not be mixed into it."""
+
+
 class ContentReader:
     """Reads the chunks of one stream, or the one chunk that a whole reply is."""
 
@@ -181,8 +191,9 @@ class ContentReader:
         chunk = _parse(self._call, document)
         self._model = chunk.modelVersion or self._model
         self._id = chunk.responseId or self._id
-        self._usage = chunk.usageMetadata or self._usage
-        for candidate in (chunk.candidates or ())[:1]:
+        if chunk.usageMetadata is not None and chunk.usageMetadata.counts:
+            self._usage = chunk.usageMetadata
+        for candidate in [each for each in chunk.candidates or () if each.index in _FIRST][:1]:
             content = candidate.content or _Content()
             for part in content.parts or ():
                 yield from self._events(part)

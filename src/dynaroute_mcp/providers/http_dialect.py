@@ -9,7 +9,7 @@ from dynaroute_mcp.errors import ProviderError, ProviderTimedOut, ProviderUnavai
 from dynaroute_mcp.providers import failure
 from dynaroute_mcp.providers.base import Call, Ending, StreamReader, Translation
 from dynaroute_mcp.providers.parsing import Unparsable, parse_json
-from dynaroute_mcp.providers.sse import EventTooLarge, ServerEvent, SseParser
+from dynaroute_mcp.providers.sse import BodyParser, EventTooLarge, ServerEvent
 from dynaroute_mcp.providers.usage import believe
 from dynaroute_mcp.providers.wire import Wire, WireStream
 from dynaroute_mcp.types import (
@@ -113,7 +113,7 @@ class _Stream:
         self._call = call
         self._first_token_at: float | None = first_token_at
         self._waiting_since: float | None = None
-        self._parser = SseParser()
+        self._parser = BodyParser()
         self._ended = False
         self._at_end = False
 
@@ -121,12 +121,15 @@ class _Stream:
         """Yield content until the provider says that it has ended, or its body ends."""
         while True:
             for server_event in await self._next_events():
+                if self._ended:
+                    self._late(server_event)
+                    continue
                 for event in self._translated(server_event):
                     self._first_token_at = None
                     yield event
-                if self._ended:
-                    await self._drain()
-                    return
+            if self._ended:
+                await self._drain()
+                return
             if self._at_end:
                 return
 
@@ -158,23 +161,36 @@ class _Stream:
             raise
 
     def _translated(self, event: ServerEvent) -> Iterable[StreamEvent]:
-        if event.data == _DONE:
+        data = event.data.strip()
+        if data == _DONE:
             self._ended = True
+        if data in ("", _DONE):
             return ()
         try:
             document = parse_json(event.data)
         except Unparsable as error:
             raise failure.garbled(self._call, f"a piece of its stream is {error}") from error
-        events = tuple(self.reader.feed(document))
+        documents = (
+            document if isinstance(document, list) else [document]
+        )  # Gemini's, where it sends no events
+        events = tuple(event for each in documents for event in self.reader.feed(each))
         self._ended = self.reader.ended
         return events
+
+    def _late(self, event: ServerEvent) -> None:
+        """Take what comes behind `[DONE]`: nothing of it is passed on, but usage may be in it."""
+        if not self.reader.ended:
+            with suppress(ProviderError):
+                tuple(self._translated(event))
+            self._ended = True
 
     async def _drain(self) -> None:
         """Read to the end of the body if it comes at once, so that the connection can be used again."""
         until = anyio.current_time() + _DRAIN_S
-        with suppress(ProviderError):
-            while await self.body.next(until=until, phase="end", limit_s=_DRAIN_S) is not None:
-                pass
+        with suppress(ProviderError, EventTooLarge):
+            while (piece := await self.body.next(until=until, phase="end", limit_s=_DRAIN_S)) is not None:
+                for event in self._parser.feed(piece):
+                    self._late(event)
 
 
 def _words_of(item: Part | StreamEvent) -> str:

@@ -51,7 +51,7 @@ class _Function(Theirs):
 class _ToolCall(Theirs):
     index: int | None = None
     id: Name = None
-    function: _Function = _Function()
+    function: _Function | None = None
 
 
 class _Block(Theirs):
@@ -65,9 +65,9 @@ class _Block(Theirs):
 class _Message(Theirs):
     """A message, or the delta of one."""
 
-    content: str | list[_Block] | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
+    content: str | list[str | _Block] | None = None
+    reasoning_content: Name = None
+    reasoning: Name = None
     refusal: str | None = None
     tool_calls: list[_ToolCall] | None = None
 
@@ -84,8 +84,14 @@ class _Usage(Theirs):
     cached_tokens: object = None
     num_cached_tokens: object = None
 
+    @property
+    def counts(self) -> bool:
+        """Whether it says anything of the prompt or the answer."""
+        return self.prompt_tokens is not None or self.completion_tokens is not None
+
 
 class _Choice(Theirs):
+    index: object = None
     message: _Message | None = None
     delta: _Message | None = None
     finish_reason: Name = None
@@ -146,22 +152,23 @@ def _parts(call: Call, message: _Message) -> Iterator[Part]:
     if text:
         yield Text(text=text)
     for position, tool_call in enumerate(message.tool_calls or ()):
+        function = tool_call.function or _Function()
         yield ToolCall(
             id=tool_call.id or f"call_{position}",
-            name=failure.tool_name(call, tool_call.function.name),
-            arguments=failure.json_text(call, tool_call.function.arguments) or "{}",
+            name=failure.tool_name(call, function.name),
+            arguments=failure.json_text(call, function.arguments) or "{}",
         )
 
 
 def _text(message: _Message) -> str:
     if isinstance(message.content, list):
-        return "".join(block.text or "" for block in message.content)
+        return "".join(piece if isinstance(piece, str) else piece.text or "" for piece in message.content)
     return message.content or ""
 
 
 def _thought(message: _Message) -> str:
-    blocks = message.content if isinstance(message.content, list) else []
-    thinking = [block.thinking for block in blocks if block.thinking]
+    pieces = message.content if isinstance(message.content, list) else []
+    thinking = [piece.thinking for piece in pieces if isinstance(piece, _Block) and piece.thinking]
     in_blocks = "".join(
         part if isinstance(part, str) else "".join(block.text or "" for block in part) for part in thinking
     )
@@ -169,12 +176,16 @@ def _thought(message: _Message) -> str:
 
 
 def _usage_of(reply: _Reply) -> _Usage | None:
-    """Find usage: on top, in `x_groq` (Groq's streams), or in the choice (Moonshot's streams)."""
-    if reply.usage is not None:
-        return reply.usage
-    if reply.x_groq is not None and reply.x_groq.usage is not None:
-        return reply.x_groq.usage
-    return next((choice.usage for choice in reply.choices or () if choice.usage is not None), None)
+    """Find usage: on top, in `x_groq` (Groq's streams), or in the choice (Moonshot's streams).
+
+    One that counts nothing is none: it must not hide another.
+    """
+    places = (
+        reply.usage,
+        reply.x_groq.usage if reply.x_groq is not None else None,
+        *(choice.usage for choice in reply.choices or ()),
+    )
+    return next((usage for usage in places if usage is not None and usage.counts), None)
 
 
 def _reported(usage: _Usage | None) -> Reported | None:
@@ -207,6 +218,10 @@ def _output(usage: _Usage, reasoning: object) -> object:
     return written + thought
 
 
+_FIRST = (None, 0)
+"""Indexes of the one answer that was asked for; another one's text must not be mixed into it."""
+
+
 class ChatReader:
     """Reads the chunks of one stream."""
 
@@ -218,6 +233,7 @@ class ChatReader:
         self._id: str | None = None
         self._calls = _CallIndex()
         self._refused = False
+        self._spoke = False
 
     @property
     def ended(self) -> bool:
@@ -235,8 +251,8 @@ class ChatReader:
         self._model = chunk.model or self._model
         self._id = self._id or chunk.id
         self._usage = _usage_of(chunk) or self._usage
-        for choice in (chunk.choices or ())[:1]:
-            yield from self._deltas(choice.delta or _Message())
+        for choice in [each for each in chunk.choices or () if each.index in _FIRST][:1]:
+            yield from self._deltas(choice.delta or self._unsaid(choice) or _Message())
             finish = _finish(self._call, choice.finish_reason, calls_tools=self._calls.any)
             self._finish = finish or self._finish
 
@@ -251,7 +267,12 @@ class ChatReader:
             response_id=self._id,
         )
 
+    def _unsaid(self, choice: _Choice) -> _Message | None:
+        """The message of a server that answers whole though a stream was asked for; a summary at the end is none."""
+        return None if self._spoke else choice.message
+
     def _deltas(self, delta: _Message) -> Iterator[StreamEvent]:
+        self._spoke = self._spoke or bool(_text(delta) or delta.tool_calls)
         if thought := _thought(delta):
             yield ReasoningDelta(text=thought)
         self._refused = self._refused or bool(delta.refusal)
@@ -259,11 +280,12 @@ class ChatReader:
             yield TextDelta(text=text)
         for position, tool_call in enumerate(delta.tool_calls or ()):
             index, is_new = self._calls.place(tool_call, position)
+            function = tool_call.function or _Function()
             yield ToolCallDelta(
                 index=index,
                 id=(tool_call.id or f"call_{index}") if is_new else None,
-                name=failure.tool_name(self._call, tool_call.function.name) if is_new else None,
-                arguments=failure.json_text(self._call, tool_call.function.arguments),
+                name=failure.tool_name(self._call, function.name) if is_new else None,
+                arguments=failure.json_text(self._call, function.arguments),
             )
 
 

@@ -11,6 +11,8 @@ MAX_EVENT_BYTES = 8 * 1024 * 1024
 """Bound on one line and on the data of one event."""
 
 _BOM = b"\xef\xbb\xbf"
+_BEFORE = _BOM + b" \t\r\n"
+"""What may stand before a document."""
 
 
 class EventTooLarge(ValueError):
@@ -89,3 +91,38 @@ class SseParser:
     def _bounded(size: int) -> None:
         if size > MAX_EVENT_BYTES:
             raise EventTooLarge(f"an event of more than {MAX_EVENT_BYTES} bytes")
+
+
+class BodyParser:
+    """Parser of a body that should be a stream: one JSON document in its place is one event.
+
+    Some servers answer whole though a stream was asked for, and many send an error so.
+    """
+
+    def __init__(self) -> None:
+        self._stream: SseParser | None = None
+        self._document = bytearray()
+        self._begun = False
+
+    def feed(self, piece: bytes) -> list[ServerEvent]:
+        """Take more bytes; return the events that they complete.
+
+        Raises:
+            EventTooLarge: a line or event passed the bound; a document is bound by the body alone.
+        """
+        if self._stream is not None:
+            return self._stream.feed(piece)
+        self._document += piece
+        start = b"{" if self._begun else piece.lstrip(_BEFORE)[:1]
+        self._begun = bool(start)
+        if start in (b"", b"{", b"["):
+            return []
+        self._stream = SseParser()
+        return self._stream.feed(bytes(self._document))
+
+    def close(self) -> list[ServerEvent]:
+        """Give out what the end of the body cut off, or the document."""
+        if self._stream is not None:
+            return self._stream.close()
+        document = self._document.lstrip(_BEFORE).decode("utf-8", "replace")
+        return [ServerEvent(data=document)] if document else []
