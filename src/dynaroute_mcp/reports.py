@@ -18,12 +18,15 @@ from dynaroute_mcp.health import Figures, Health, ModelHealth, Try, figures, tri
 from dynaroute_mcp.limits import window
 from dynaroute_mcp.policy import levels_served
 from dynaroute_mcp.pricing import NOTHING, Rates, current_rates, gpt41_saving, price
-from dynaroute_mcp.store.base import CallFilter, CallRow, Store, Totals
+from dynaroute_mcp.store.base import CallFilter, CallRow, Store, Totals, Waits
 from dynaroute_mcp.taxonomy import Level
 from dynaroute_mcp.types import Ambient, Caller, Cost, Saving, Usage
 
 MAX_TOKENS = 1_000_000_000
 """Most tokens of one kind that a quote is made for."""
+
+_WAITS_OF_CALLS = 10_000
+"""As many of a period's newest calls tell how long calls take."""
 
 _GRACE = timedelta(minutes=1)
 """How long after its deadline a call without an outcome counts as lost."""
@@ -70,6 +73,7 @@ class Summary:
     total: Totals
     by_model: Sequence[Totals]
     by_category: Sequence[Totals]
+    waits: Waits
     sandbox: bool
     """These are simulated calls: of a test key, or because no provider can be called."""
 
@@ -180,6 +184,7 @@ class Reports:
             total=total,
             by_model=await self._store.totals(which, by="model"),
             by_category=await self._store.totals(which, by="category"),
+            waits=await self._store.waits(which, newest=_WAITS_OF_CALLS),
             sandbox=which.sandbox,
         )
 

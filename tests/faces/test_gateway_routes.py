@@ -218,6 +218,22 @@ async def test_a_prompt_is_classified_without_a_call(tmp_path: Path) -> None:
     assert at.script.calls == []
 
 
+async def test_usage_tells_how_long_calls_took_by_rank_and_on_average(tmp_path: Path) -> None:
+    class Slower(Script):
+        async def before(self, _call: object) -> None:
+            at.time.passed_s += len(self.calls)
+
+    async with door(tmp_path, Slower()) as at:
+        before = (await at.client.get("/v1/usage")).json()["latency_ms"]
+        for number in range(4):
+            await at.chat(stream=number == 0)
+        after = (await at.client.get("/v1/usage")).json()["latency_ms"]
+
+    assert set(before.values()) == {None}
+    assert (after["p50"], after["p95"], after["mean"]) == (2_000, 4_000, 2_500)
+    assert (after["first_token_p50"], after["first_token_p95"]) == (1_000, 1_000)
+
+
 async def test_health_and_readiness_need_no_key(tmp_path: Path) -> None:
     async with door(tmp_path) as at:
         health, ready = await at.stranger.get("/health"), await at.stranger.get("/ready")

@@ -14,6 +14,25 @@ from dynaroute_mcp.types import Cost, Usage
 # ---------------------------------------------------------------- lost calls
 
 
+async def test_waits_are_nearest_ranks_over_the_newest_calls_that_ended_well(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        assert (await store.waits(EVERYTHING, newest=10)).latency_p50_ms is None
+        for number in range(1, 21):
+            made = outcome(f"req_{number}")
+            await store.begin(intent(f"req_{number}", started_at=NOW + timedelta(seconds=number)), [])
+            streamed = number * 10 if number % 2 else None
+            ended = replace(made, latency_ms=number * 100, first_token_ms=streamed)
+            await store.settle(ended if number < 20 else replace(ended, status="error"), None)
+
+        every, five = await store.waits(EVERYTHING, newest=100), await store.waits(EVERYTHING, newest=5)
+        nobodys = await store.waits(replace(EVERYTHING, owner="nobody"), newest=5)
+
+    assert (every.calls, every.latency_p50_ms, every.latency_p95_ms) == (19, 1_000, 1_900)
+    assert (every.first_token_p50_ms, every.first_token_p95_ms) == (90, 190)
+    assert (five.calls, five.latency_p50_ms) == (5, 1_700)
+    assert nobodys.calls == 0
+
+
 async def test_an_overdue_intent_is_lost_and_its_maximum_stays_charged(open_store: OpenStore) -> None:
     async with open_store() as store:
         await store.begin(intent("req_1"), [hold(9, metric="nano_usd")])

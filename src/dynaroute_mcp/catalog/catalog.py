@@ -123,7 +123,7 @@ class Catalog:
         gone = [row for row in theirs if not spellings(row.wire_id) & known]
         if len(gone) == len(theirs):
             return self
-        retired = {row.id: row.model_copy(update={"status": "retired"}) for row in gone}
+        retired = {row.id: row.model_copy(update={"status": "retired", "unlisted": True}) for row in gone}
         return replace(self, by_id={**self.by_id, **retired})
 
 

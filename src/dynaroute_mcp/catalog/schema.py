@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from dynaroute_mcp.taxonomy import Category, Level, Strategy
 from dynaroute_mcp.types import Effort
@@ -133,6 +134,13 @@ class Model(Row):
     """Costs nothing by design (a local server), which is not the same as an unknown price."""
     source: Note
     note: Note = ""
+    unlisted: SkipJsonSchema[bool] = False
+    """Set while a process runs: its provider does not list it any more, so that it counts as retired."""
+
+    @property
+    def standing(self) -> str:
+        """Its status in words for people."""
+        return "no longer listed by its provider" if self.unlisted else self.status
 
     def retired(self, on: date) -> bool:
         """Tell whether it no longer answers on this day."""

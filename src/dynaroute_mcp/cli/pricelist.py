@@ -111,7 +111,7 @@ def _show_models(rows: Sequence[Listing]) -> None:
 
 def _state(row: Listing) -> str:
     if row.model.status == "retired":
-        return "retired"
+        return row.model.standing
     return ("ready" if row.available else "no key") + (", ending" if row.model.retires_at else "")
 
 

@@ -159,7 +159,12 @@ OPERATIONS: Final = (
         parameters=(_KEY_ID, _PERIOD),
     ),
     Operation(
-        method="POST", path="/v1/keys", handler=keys.make, body=key_bodies.KeyBody, answer=GeneratedKey, status=201
+        method="POST",
+        path="/v1/keys",
+        handler=keys.make,
+        body=key_bodies.KeyBody,
+        answer=GeneratedKey,
+        status=201,
     ),
     Operation(
         method="GET",

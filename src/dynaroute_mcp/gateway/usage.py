@@ -54,9 +54,15 @@ class ModelUse(TypedDict):
 
 
 class Latency(TypedDict):
-    """Mean over the finished calls; `null` without any."""
+    """How long calls took; `null` where nothing was measured. Ranks are of the newest 10,000 calls that ended well."""
 
+    p50: int | None
+    p95: int | None
+    first_token_p50: int | None
+    """Of streams: until the first content."""
+    first_token_p95: int | None
     mean: int | None
+    """Over all finished calls."""
 
 
 class Limit(TypedDict):
@@ -177,7 +183,8 @@ async def _of_key(request: Request) -> tuple[str, Summary]:
 
 
 def _report(summary: Summary, subscription: Subscription) -> UsageReport:
-    total, plan, used = summary.total, subscription.plan, subscription.spent
+    total, waits = summary.total, summary.waits
+    plan, used = subscription.plan, subscription.spent
     return {
         "period": summary.period,
         "requests": {
@@ -201,7 +208,13 @@ def _report(summary: Summary, subscription: Subscription) -> UsageReport:
             }
             for row in summary.by_model
         ],
-        "latency_ms": {"mean": total.latency_ms_mean},
+        "latency_ms": {
+            "p50": waits.latency_p50_ms,
+            "p95": waits.latency_p95_ms,
+            "first_token_p50": waits.first_token_p50_ms,
+            "first_token_p95": waits.first_token_p95_ms,
+            "mean": total.latency_ms_mean,
+        },
         "rate_limits": {
             "requests_per_minute": {
                 "limit": plan.requests_per_minute if plan else None,

@@ -159,7 +159,7 @@ def _excluded(excluded: Exclusions, names: Set[str]) -> str | None:
 
 
 def _retired(model: Model) -> str:
-    when = f"retired {model.retires_at}" if model.retires_at else "retired"
+    when = f"retired {model.retires_at}" if model.retires_at and not model.unlisted else model.standing
     return f"{when}, use {model.replacement}" if model.replacement else when
 
 

@@ -162,6 +162,19 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """How long calls that ended well took, in milliseconds, by nearest rank; `None` where nothing was measured."""
+
+    calls: int
+    """How many calls the figures rest on."""
+    latency_p50_ms: int | None
+    latency_p95_ms: int | None
+    first_token_p50_ms: int | None
+    """Of streams only, as the next."""
+    first_token_p95_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeedbackRow:
     """A person's correction of one classification."""
 
@@ -280,6 +293,10 @@ class Store(Protocol):
         Days are UTC. A `lost` call counts as finished and unpriced. Days that retention has
         folded into daily sums count whole, if any part of them is asked for.
         """
+        ...
+
+    async def waits(self, which: CallFilter, *, newest: int) -> Waits:
+        """Tell how long the newest calls that ended well took; of days that retention has folded nothing is known."""
         ...
 
     async def lengths(self, newest: int) -> Sequence[Lengths]:

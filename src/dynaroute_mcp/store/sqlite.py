@@ -25,6 +25,7 @@ from dynaroute_mcp.store.base import (
     KeyRow,
     Lengths,
     Totals,
+    Waits,
 )
 from dynaroute_mcp.store.driver import Params
 from dynaroute_mcp.store.key_rows import KEY_COLUMNS, read_key
@@ -41,7 +42,7 @@ from dynaroute_mcp.store.rows import (
     read_lengths,
     text,
 )
-from dynaroute_mcp.store.totals import read_totals, totals_query, where_calls
+from dynaroute_mcp.store.totals import read_totals, read_waits, totals_query, waits_query, where_calls
 from dynaroute_mcp.store.writer import Writer
 from dynaroute_mcp.types import Cost, Intent, Outcome
 
@@ -164,6 +165,11 @@ class SqliteStore:
         """Sum calls."""
         query, params = totals_query(which, by)
         return read_totals(await self._reader.rows(query, params, _keep), by)
+
+    async def waits(self, which: CallFilter, *, newest: int) -> Waits:
+        """Tell how long calls took."""
+        query, params = waits_query(which, newest)
+        return read_waits(await self._reader.rows(query, params, _keep))
 
     async def lengths(self, newest: int) -> Sequence[Lengths]:
         """Tell how long answers were."""

@@ -1,9 +1,9 @@
 # ruff: noqa: S608  # queries are built from constants; every value is a parameter
-"""Sums over calls: those that are still there as rows, and those that retention has folded into days."""
+"""Sums and ranks over calls: those that are still there as rows, and those that retention has folded into days."""
 
 from typing import Final, Literal
 
-from dynaroute_mcp.store.base import CallFilter, Totals
+from dynaroute_mcp.store.base import CallFilter, Totals, Waits
 from dynaroute_mcp.store.driver import Params
 from dynaroute_mcp.store.rows import Row, from_micros, from_nano, to_micros
 
@@ -76,6 +76,33 @@ def read_totals(rows: list[Row], by: Grouping) -> tuple[Totals, ...]:
         merged[group] = [a + b for a, b in zip(known, figures, strict=True)]
     found = [_totals(_label(group), figures) for group, figures in merged.items()]
     return tuple(sorted(found, key=lambda total: (-total.cost_usd, total.group)))
+
+
+def waits_query(which: CallFilter, newest: int) -> tuple[str, Params]:
+    """Write the query whose rows `read_waits` takes."""
+    where, params = where_calls(which)
+    query = f"""
+        SELECT latency_ms, first_token_ms FROM calls WHERE {where} AND status = 'ok'
+        ORDER BY started_at DESC LIMIT ?
+    """
+    return query, (*params, newest)
+
+
+def read_waits(rows: list[Row]) -> Waits:
+    """Find the ranks."""
+    whole = sorted(latency for latency, _ in rows if latency is not None)
+    first = sorted(token for _, token in rows if token is not None)
+    return Waits(
+        calls=len(whole),
+        latency_p50_ms=_rank(whole, 50),
+        latency_p95_ms=_rank(whole, 95),
+        first_token_p50_ms=_rank(first, 50),
+        first_token_p95_ms=_rank(first, 95),
+    )
+
+
+def _rank(ordered: list[int], pct: int) -> int | None:
+    return ordered[-(-pct * len(ordered) // 100) - 1] if ordered else None
 
 
 _WIDTH: Final = SUMS.count(",") + 2
