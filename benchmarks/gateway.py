@@ -2,9 +2,13 @@
 
     python benchmarks/gateway.py [--requests 2000] [--connections 1 16 64] [--streams 1000]
     python benchmarks/gateway.py --peers litellm portkey     # installs them into a throw-away folder first
+    python benchmarks/gateway.py --folder /dev/shm           # without the wait for a disk
 
-An upstream answers at once; the gateway before it authenticates, routes, limits and records, as in earnest. CPU is that
-of the measured process alone (user and system time from /proc), requests/s per core is its inverse.
+An upstream answers at once; the gateway before it authenticates, routes (`model` is `auto`), limits and records, as in
+earnest; a peer passes a named model on. CPU is that of the measured process alone (user and system time from /proc),
+requests/s per core is its inverse: both hold on a machine that others use too. Rounds are interleaved over all
+targets; shown are medians, with least and greatest. What our gateway waits for before it calls is the disk: each
+request is forced to it, and how long that takes is measured beside.
 """
 
 import argparse
@@ -19,7 +23,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +31,7 @@ from pathlib import Path
 import anyio
 
 ADMIN = "benchmark-operator"
-BODY = json.dumps(
-    {"model": "gpt-4.1", "messages": [{"role": "user", "content": "Say hello in one word."}]}
-).encode()
-STREAM = json.dumps(
-    {"model": "gpt-4.1", "stream": True, "messages": [{"role": "user", "content": "Tell me."}]}
-).encode()
+MESSAGES = [{"role": "user", "content": "Say hello in one word."}]
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 CHUNKS = 50
 
@@ -78,6 +77,11 @@ class Target:
     pid: int
     headers: Mapping[str, str]
     start_s: float
+    model: str = "gpt-4.1"
+
+    def body(self, *, stream: bool = False) -> bytes:
+        asked: dict[str, object] = {"model": self.model, "messages": MESSAGES}
+        return json.dumps(asked | ({"stream": True} if stream else {})).encode()
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,10 @@ class Load:
     cpu_ms: float
     p50_ms: float
     p99_ms: float
+
+
+class Failed(Exception):
+    """A target gave no answer."""
 
 
 class Wire:
@@ -111,7 +119,7 @@ class Wire:
             got += await self.stream.receive()
         head, _, rest = got.partition(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 200"):
-            raise SystemExit(f"{head.decode()}\n{rest[:500].decode()}")
+            raise Failed(f"{head.decode()}\n{rest[:500].decode()}")
         lower = head.lower()
         if b"content-length:" in lower:
             size = int(lower.partition(b"content-length:")[2].split(b"\r\n")[0])
@@ -133,8 +141,8 @@ def rss_mib(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-async def load(target: Target, connections: int, requests: int, body: bytes = BODY) -> Load:
-    wires = [Wire(target, body) for _ in range(connections)]
+async def load(target: Target, connections: int, requests: int) -> Load:
+    wires = [Wire(target, target.body()) for _ in range(connections)]
     for wire in wires:
         await wire.open()
         await wire.ask()
@@ -163,7 +171,7 @@ async def load(target: Target, connections: int, requests: int, body: bytes = BO
 
 
 async def first_token_ms(target: Target, rounds: int = 200) -> float:
-    wire = Wire(target, STREAM)
+    wire = Wire(target, target.body(stream=True))
     await wire.open()
     await wire.ask()
     return statistics.median([(await wire.ask())[0] for _ in range(rounds)]) * 1_000
@@ -174,7 +182,7 @@ async def many_streams(target: Target, count: int) -> None:
 
     async def one() -> None:
         nonlocal done
-        wire = Wire(target, STREAM)
+        wire = Wire(target, target.body(stream=True))
         await wire.open()
         await wire.ask()
         await wire.stream.aclose()
@@ -249,7 +257,12 @@ def dynaroute(upstream: Target, folder: Path) -> Iterator[Target]:
         )
         key = json.load(urllib.request.urlopen(made))["api_key"]
         yield Target(
-            "dynaroute", f"{url}/v1/chat/completions", pid, {"Authorization": f"Bearer {key}"}, start_s
+            "dynaroute",
+            f"{url}/v1/chat/completions",
+            pid,
+            {"Authorization": f"Bearer {key}"},
+            start_s,
+            "auto",
         )
 
 
@@ -294,43 +307,78 @@ def portkey(upstream: Target, folder: Path) -> Iterator[Target]:
 PEERS = {"litellm": litellm, "portkey": portkey}
 
 
+def spread(values: Iterable[float], digits: int = 2) -> str:
+    """Median with least and greatest."""
+    low, *_, high = ordered = sorted([*values] * 2)
+    return f"{statistics.median(ordered):,.{digits}f} ({low:,.{digits}f}-{high:,.{digits}f})"
+
+
+def force_ms(folder: Path) -> float:
+    """How long the disk below the database takes to keep one page: the median of a few."""
+    took = []
+    with (folder / "forced").open("wb") as file:
+        for _ in range(50):
+            file.write(b"x" * 4_096)
+            file.flush()
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            took.append(time.perf_counter() - began)
+    return statistics.median(took) * 1_000
+
+
 async def measure(targets: Sequence[Target], options: argparse.Namespace) -> None:
-    base = await load(targets[0], 1, options.requests)
-    base_token = await first_token_ms(targets[0])
-    print("| target | connections | requests/s | CPU ms/request | p50 ms | p99 ms | p50 added |")
-    print("|---|---|---|---|---|---|---|")
-    for target in targets:
+    found: dict[tuple[str, int], list[Load]] = {}
+    for _ in range(options.rounds):
         for connections in options.connections:
-            got = await load(target, connections, options.requests)
-            added = f"{got.p50_ms - base.p50_ms:.2f}" if connections == 1 else ""
-            print(
-                f"| {target.name} | {connections} | {got.requests_a_second:,.0f} | {got.cpu_ms:.2f} "
-                f"| {got.p50_ms:.2f} | {got.p99_ms:.2f} | {added} |"
-            )
-    for target in targets[1:]:
-        token = await first_token_ms(target) - base_token
-        settled = rss_mib(target.pid)
-        await load(target, 16, options.growth)
+            for target in targets:
+                got = await load(target, connections, options.requests)
+                found.setdefault((target.name, connections), []).append(got)
+    print("| target | connections | CPU ms/request | requests/s per core | requests/s | p50 ms | p99 ms |")
+    print("|---|---|---|---|---|---|---|")
+    for (name, connections), loads in found.items():
         print(
-            f"{target.name}: start {target.start_s:.2f} s, first token added {token:.2f} ms, "
-            f"RSS {settled:.0f} -> {rss_mib(target.pid):.0f} MiB over {options.growth:,} more requests"
+            f"| {name} | {connections} | {spread(each.cpu_ms for each in loads)} "
+            f"| {spread((1_000 / max(each.cpu_ms, 1e-3) for each in loads), 0)} "
+            f"| {spread((each.requests_a_second for each in loads), 0)} "
+            f"| {spread(each.p50_ms for each in loads)} | {spread(each.p99_ms for each in loads)} |"
         )
-        if options.streams:
-            await many_streams(target, options.streams)
+    for target in targets[1:]:
+        await watch(target, targets[0], options)
+
+
+async def watch(target: Target, upstream: Target, options: argparse.Namespace) -> None:
+    """What is measured once: start, first token, memory, many streams."""
+    try:
+        token = f"{await first_token_ms(target) - await first_token_ms(upstream):.2f} ms"
+    except Failed:
+        token = "no stream was answered"
+    settled = rss_mib(target.pid)
+    await load(target, 16, options.growth)
+    print(
+        f"{target.name}: start {target.start_s:.2f} s, first token added {token}, "
+        f"RSS {settled:.0f} -> {rss_mib(target.pid):.0f} MiB over {options.growth:,} more requests"
+    )
+    if options.streams and not token.startswith("no"):
+        await many_streams(target, options.streams)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--requests", type=int, default=2_000)
+    parser.add_argument(
+        "--requests", type=int, default=1_000, help="of one round at one number of connections"
+    )
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--streams", type=int, default=1_000)
     parser.add_argument("--growth", type=int, default=10_000)
     parser.add_argument("--peers", nargs="*", choices=sorted(PEERS), default=[])
+    parser.add_argument("--folder", help="where the database lies; the system's temporary one by default")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(dir=options.folder) as name, ExitStack() as stack:
         folder = Path(name)
+        print(f"the disk keeps a page within {force_ms(folder):.2f} ms")
         upstream = stack.enter_context(bare())
         targets = [upstream, stack.enter_context(dynaroute(upstream, folder))]
         targets += [stack.enter_context(PEERS[peer](upstream, folder)) for peer in options.peers]

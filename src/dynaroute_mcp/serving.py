@@ -1,19 +1,22 @@
 """One process for everything: the gateway, MCP at `/mcp` and `/sse`, health and metrics, on one port and one core.
 
-The only place that knows both faces. SIGHUP reads the configuration anew: requests that run keep the core they began
+The only place that knows both faces. MCP's is loaded when somebody first asks for it. SIGHUP reads the configuration anew: requests that run keep the core they began
 with, later ones get the new one. A signal to stop lets running requests end, and ends idle MCP streams at once.
 """
 
 import contextlib
+import importlib
 import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Literal
 
 import anyio
+import anyio.to_thread
 import uvicorn
 from anyio.abc import TaskGroup, TaskStatus
 from starlette.applications import Starlette
@@ -23,9 +26,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from dynaroute_mcp.errors import ConfigurationInvalid, DynarouteError
 from dynaroute_mcp.gateway.app import create_app as create_gateway
-from dynaroute_mcp.mcp_server.opening import LazyCore
-from dynaroute_mcp.mcp_server.web import check_binding
-from dynaroute_mcp.mcp_server.web import create_app as create_mcp
+from dynaroute_mcp.mcp_server.opening import LazyCore, check_binding
 from dynaroute_mcp.runtime import AMBIENT, Core, open_core
 from dynaroute_mcp.settings import Settings
 
@@ -200,7 +201,43 @@ class _Shared(LazyCore):
         yield
 
 
+# ---------------------------------------------------------------- the MCP face
+
+
+class LateFace:
+    """An app that is made and opened when it is first asked for: MCP's library is a third of a gateway's memory."""
+
+    def __init__(self, make: Callable[[], Starlette]) -> None:
+        """Take the way to make it, which runs in a thread."""
+        self._make = make
+        self._wanted, self._open = anyio.Event(), anyio.Event()
+        self._app: Starlette | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        self._wanted.set()
+        await self._open.wait()
+        assert self._app is not None, "an open face has its app"
+        await self._app(scope, receive, send)
+
+    async def keep(self) -> None:
+        """Open the app once it is wanted, and close it when this is cancelled."""
+        await self._wanted.wait()
+        self._app = await anyio.to_thread.run_sync(self._make)
+        async with self._app.router.lifespan_context(self._app):
+            self._open.set()
+            await anyio.sleep_forever()
+
+
 # ---------------------------------------------------------------- the app
+
+
+_ROOTS: Final[dict[Transport, frozenset[str]]] = {
+    "streamable-http": frozenset({"mcp"}),
+    "sse": frozenset({"sse", "messages"}),
+    "all": frozenset({"mcp", "sse", "messages"}),
+}
+"""First parts of MCP's paths."""
 
 
 class Front:
@@ -219,13 +256,8 @@ class Front:
         self._reread = reread
         self._hub = Hub(opener)
         self._gateway = create_gateway(self._hub, AMBIENT, allowed_hosts=allowed_hosts)
-        self._mcp = create_mcp(
-            settings,
-            core=_Shared(self._hub),
-            transport="http" if transport == "all" else transport,
-            allowed_hosts=allowed_hosts,
-        )
-        self._mcp_roots = {_root(getattr(route, "path", "")) for route in self._mcp.routes} - {"health"}
+        self._mcp = LateFace(partial(self._make_mcp, transport, allowed_hosts))
+        self._mcp_roots = _ROOTS[transport]
         self._streams: set[anyio.CancelScope] = set()
         self.app = Router(default=self._pass_on, lifespan=self._lifespan)
 
@@ -248,13 +280,23 @@ class Front:
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         async with (
             self._hub.running(self._settings),
-            self._mcp.router.lifespan_context(self._mcp),
             anyio.create_task_group() as group,
         ):
+            group.start_soon(self._mcp.keep)
             if self._reread is not None and hasattr(signal, "SIGHUP"):
                 group.start_soon(self._watch)
             yield
             group.cancel_scope.cancel()
+
+    def _make_mcp(self, transport: Transport, allowed_hosts: Collection[str]) -> Starlette:
+        web = importlib.import_module("dynaroute_mcp.mcp_server.web")
+        app: Starlette = web.create_app(
+            self._settings,
+            core=_Shared(self._hub),
+            transport="http" if transport == "all" else transport,
+            allowed_hosts=allowed_hosts,
+        )
+        return app
 
     async def _watch(self) -> None:
         with anyio.open_signal_receiver(signal.SIGHUP) as signals:

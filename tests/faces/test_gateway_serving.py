@@ -1,5 +1,7 @@
 """Both faces on one core: who gets which request, and what happens when the configuration is read anew."""
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -165,3 +167,16 @@ async def test_a_hub_that_cannot_open_its_first_core_says_why(tmp_path: Path) ->
 def test_an_address_open_to_others_needs_an_admin_token(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationInvalid, match="admin token"):
         serve(settings(tmp_path), "0.0.0.0")
+
+
+def test_a_gateway_that_nobody_speaks_mcp_to_does_not_load_it() -> None:
+    code = (
+        "import sys, dynaroute_mcp.serving;"
+        "print([name for name in ('mcp', 'mcp_types', 'httpx2') if name in sys.modules])"
+    )
+
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=10
+    )
+
+    assert shown.stdout.strip() == "[]"

@@ -18,7 +18,8 @@ from tests.scripted import Script, scripted_core, settings
 from dynaroute_mcp.errors import ConfigurationInvalid, StoreUnavailable
 from dynaroute_mcp.mcp_server import web
 from dynaroute_mcp.mcp_server.access import OPERATOR, STRANGER, Visitor, remember_visitor, visitor
-from dynaroute_mcp.mcp_server.web import MAX_BODY_BYTES, check_binding, create_app
+from dynaroute_mcp.mcp_server.opening import check_binding
+from dynaroute_mcp.mcp_server.web import MAX_BODY_BYTES, create_app
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.sites import is_loopback
 from dynaroute_mcp.types import Finished, TextDelta, Usage

@@ -8,7 +8,7 @@ import click
 from dynaroute_mcp import serving
 from dynaroute_mcp.cli.session import settings, surroundings
 from dynaroute_mcp.mcp_server import stdio
-from dynaroute_mcp.mcp_server.web import check_binding
+from dynaroute_mcp.mcp_server.opening import check_binding
 from dynaroute_mcp.runtime import load_settings
 
 LOOPBACK: Final = "127.0.0.1"

@@ -16,7 +16,8 @@ import anyio
 import anyio.to_thread
 from pydantic import SecretStr
 
-from dynaroute_mcp.errors import DynarouteError
+from dynaroute_mcp.errors import ConfigurationInvalid, DynarouteError
+from dynaroute_mcp.sites import is_loopback
 
 if TYPE_CHECKING:
     from dynaroute_mcp.runtime import Core
@@ -26,6 +27,19 @@ logger = logging.getLogger(__name__)
 
 
 def _nothing() -> None: ...
+
+
+def check_binding(settings: "Settings", host: str) -> None:
+    """Check that an address may be listened on.
+
+    Raises:
+        ConfigurationInvalid: it is open to others and there is no admin token.
+    """
+    if not is_loopback(host) and settings.admin_token is None:
+        raise ConfigurationInvalid(
+            f"refusing to listen on {host!r} without an admin token; set DYNAROUTE_ADMIN_TOKEN, "
+            "or listen on 127.0.0.1"
+        )
 
 
 class LazyCore:

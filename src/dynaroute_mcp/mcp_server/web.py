@@ -17,11 +17,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 from starlette.types import Message, Receive, Scope, Send
 
-from dynaroute_mcp.errors import ConfigurationInvalid
 from dynaroute_mcp.mcp_server.gate import Gate
 from dynaroute_mcp.mcp_server.opening import LazyCore, with_settings
 from dynaroute_mcp.mcp_server.server import build
-from dynaroute_mcp.sites import is_loopback
 
 if TYPE_CHECKING:
     from dynaroute_mcp.settings import Settings
@@ -34,19 +32,6 @@ MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 
 MAX_SESSIONS: Final = 1_000
 SESSION_IDLE_S: Final = 600.0
-
-
-def check_binding(settings: "Settings", host: str) -> None:
-    """Check that an address may be listened on.
-
-    Raises:
-        ConfigurationInvalid: it is open to others and there is no admin token.
-    """
-    if not is_loopback(host) and settings.admin_token is None:
-        raise ConfigurationInvalid(
-            f"refusing to listen on {host!r} without an admin token; set DYNAROUTE_ADMIN_TOKEN, "
-            "or listen on 127.0.0.1"
-        )
 
 
 def create_app(
