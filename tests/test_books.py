@@ -58,7 +58,7 @@ async def test_books_are_read_only_when_somebody_asked_and_at_most_once_in_a_whi
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Teaching(tmp_path / "x.db")
-    experience = Experience(store)
+    experience = Experience(store, 1.15)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(experience.keep)
         await anyio.wait_all_tasks_blocked()
@@ -79,7 +79,7 @@ async def test_books_that_were_read_are_read_again_when_the_time_has_come(
 ) -> None:
     monkeypatch.setattr(books, "_LEARN_EVERY_S", 0.0)
     store = Teaching(tmp_path / "x.db")
-    experience = Experience(store)
+    experience = Experience(store, 1.15)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(experience.keep)
         for _ in range(2):
@@ -92,7 +92,7 @@ async def test_books_that_were_read_are_read_again_when_the_time_has_come(
 
 async def test_books_that_can_not_be_read_teach_nothing(tmp_path: Path) -> None:
     store = Teaching(tmp_path / "x.db")
-    experience = Experience(store)
+    experience = Experience(store, 1.15)
     await experience.read()
     known = experience.learnt()
     store.broken = True

@@ -498,8 +498,9 @@ async def test_concurrent_requests_never_spend_more_than_a_budget(tmp_path: Path
 async def test_from_80_percent_on_the_answer_carries_a_warning(tmp_path: Path) -> None:
     chosen = settings(tmp_path, budgets=[{"scope": "day", "usd": "0.0007"}])
     ask = replace(for_model(LUNA), parameters=Parameters(max_tokens=100))
+    used = replace(USED, output_tokens=1_000, source="estimated")  # which teaches nothing
 
-    async with scripted_core(chosen, Script(usage=replace(USED, output_tokens=1_000))) as core:
+    async with scripted_core(chosen, Script(usage=used)) as core:
         first = await core.router.complete(ask, LOCAL)
         second = await core.router.complete(ask, LOCAL)
 

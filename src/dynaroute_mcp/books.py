@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from math import ceil
 
 import anyio
 
 from dynaroute_mcp.availability import NO_OWN_KEYS, Availability, OwnKeys
 from dynaroute_mcp.errors import NotFound, StoreUnavailable
 from dynaroute_mcp.limits import Limit, holds, limits_of, priced_only, usd_left, warnings
+from dynaroute_mcp.overcount import HONEST, SMALL_PROMPT_TOKENS, Overcounts
 from dynaroute_mcp.policy import Expectation, Pin
 from dynaroute_mcp.pricing import NOTHING, price, saving, saving_pct
 from dynaroute_mcp.settings import Settings
@@ -48,6 +50,9 @@ _SETTLE_S = 5.0
 _LEARN_EVERY_S = 60.0
 _LEARN_FROM_CALLS = 20_000
 """As many of the newest calls teach how long answers are."""
+
+_RECALL_CALLS = 1_000
+"""As many of the newest calls tell whose provider counts more than was estimated."""
 
 _KEPT_LOSERS = 20
 """Nearest losers that a recorded decision keeps."""
@@ -122,9 +127,11 @@ class Bill:
 class Experience:
     """How long answers were so far, as the books tell: read beside the requests, at most once a minute."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, input_margin: float) -> None:
         self._store = store
+        self._margin = input_margin
         self._learnt: Mapping[tuple[Category, Level], Expectation] = {}
+        self.overcounts = Overcounts()
         self._wanted = anyio.Event()
 
     def learnt(self) -> Mapping[tuple[Category, Level], Expectation]:
@@ -148,8 +155,12 @@ class Experience:
         """Read the newest calls; books that can't be read have taught nothing."""
         try:
             rows = await self._store.lengths(_LEARN_FROM_CALLS)
+            shares = await self._store.overcounts(
+                _RECALL_CALLS, margin=self._margin, least=SMALL_PROMPT_TOKENS
+            )
         except StoreUnavailable:
-            rows = ()
+            rows, shares = (), {}
+        self.overcounts.recall(shares)
         self._learnt = {
             (row.category, row.level): Expectation(
                 visible_tokens=row.visible_tokens,
@@ -167,7 +178,9 @@ class Books:
     def __init__(
         self, store: Store, availability: Availability, settings: Settings, ambient: Ambient
     ) -> None:
-        self.experience = Experience(store)
+        margin = availability.catalog.ladder.input_margin
+        self.experience = Experience(store, margin)
+        self._margin = margin
         self._store = store
         self._availability = availability
         self._settings = settings
@@ -204,7 +217,12 @@ class Books:
         choice = decision.choice
         known = [c.max_usd for c in choice.chain if c.max_usd is not None]
         max_usd = max(known) if len(known) == len(choice.chain) else None
-        tokens = choice.input_tokens + max(c.max_output_tokens for c in choice.chain)
+        overcounts = self.experience.overcounts.known()
+        tokens = max(
+            over.input_bound(choice.input_tokens) + over.output_bound(each.max_output_tokens)
+            for each in choice.chain
+            for over in (overcounts.get(each.model_id, HONEST),)
+        )
         try:
             await self._store.begin(
                 self._intent(decision, max_usd),
@@ -221,6 +239,7 @@ class Books:
         """Price what was used and complete the intent. Never fails: a paid answer stands without its record."""
         finished_at = self._ambient.clock()
         bill = self._bill(decision, ending, finished_at)
+        self._learn(decision, ending)
         if not reserved:
             return replace(bill, recorded=False)
         outcome = self._outcome(decision, ending, bill, finished_at)
@@ -235,6 +254,18 @@ class Books:
             else:
                 return bill
         return replace(bill, recorded=False)
+
+    def _learn(self, decision: Decision, ending: Ending) -> None:
+        """Note what a real call took beyond what was thought possible, before the next one is reserved."""
+        choice = decision.choice
+        asked = next((each for each in choice.chain if each.model_id == ending.model_id), None)
+        if ending.answered and asked is not None and not decision.simulated:
+            self.experience.overcounts.seen(
+                ending.model_id,
+                ending.usage,
+                input_bound=ceil(choice.input_tokens * self._margin),
+                output_bound=asked.max_output_tokens,
+            )
 
     def _bill(self, decision: Decision, ending: Ending, at: datetime) -> Bill:
         latency_ms = round((self._ambient.monotonic() - decision.started) * 1000)

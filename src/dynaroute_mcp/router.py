@@ -313,6 +313,7 @@ class Router:
             conditions=health.conditions(now),
             at=now,
             settings=settings,
+            overcounts=self._books.experience.overcounts.known() if own else {},
             preferences=caller.preferences,
             allowed=caller.models,
             unreadable=own.unreadable if own else frozenset(),

@@ -184,7 +184,6 @@ async def _of_key(request: Request) -> tuple[str, Summary]:
 
 def _report(summary: Summary, subscription: Subscription) -> UsageReport:
     total, waits = summary.total, summary.waits
-    plan, used = subscription.plan, subscription.spent
     return {
         "period": summary.period,
         "requests": {
@@ -215,25 +214,30 @@ def _report(summary: Summary, subscription: Subscription) -> UsageReport:
             "first_token_p95": waits.first_token_p95_ms,
             "mean": total.latency_ms_mean,
         },
-        "rate_limits": {
-            "requests_per_minute": {
-                "limit": plan.requests_per_minute if plan else None,
-                "used": used.requests_this_minute,
-            },
-            "requests_per_day": {
-                "limit": plan.requests_per_day if plan else None,
-                "used": used.requests_today,
-            },
-            "tokens_per_month": {
-                "limit": plan.tokens_per_month if plan else None,
-                "used": used.tokens_this_month,
-            },
-            "monthly_spend": {
-                "limit": dollars(plan.usd_per_month) if plan and plan.usd_per_month is not None else None,
-                "used": dollars(used.usd_this_month),
-            },
-        },
+        "rate_limits": _limits(subscription),
         "sandbox": summary.sandbox,
+    }
+
+
+def _limits(subscription: Subscription) -> Limits:
+    plan, used = subscription.plan, subscription.spent
+    return {
+        "requests_per_minute": {
+            "limit": plan.requests_per_minute if plan else None,
+            "used": used.requests_this_minute,
+        },
+        "requests_per_day": {
+            "limit": plan.requests_per_day if plan else None,
+            "used": used.requests_today,
+        },
+        "tokens_per_month": {
+            "limit": plan.tokens_per_month if plan else None,
+            "used": used.tokens_this_month,
+        },
+        "monthly_spend": {
+            "limit": dollars(plan.usd_per_month) if plan and plan.usd_per_month is not None else None,
+            "used": dollars(used.usd_this_month),
+        },
     }
 
 

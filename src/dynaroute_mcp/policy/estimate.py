@@ -7,6 +7,7 @@ from math import ceil
 from typing import Final
 
 from dynaroute_mcp.catalog import Model
+from dynaroute_mcp.overcount import HONEST
 from dynaroute_mcp.policy.filters import Objection
 from dynaroute_mcp.policy.situation import Situation
 from dynaroute_mcp.policy.wording import dollars
@@ -62,13 +63,13 @@ def appraise(
     """
     ceiling, room = money.ceiling_usd, model.context_tokens - situation.input_tokens
     bound = max(1, min(money.output_tokens, model.max_output_tokens, room))
-    max_usd = maximum_usd(money.billed, model.id, money.input_tokens, bound)
+    max_usd = _most_usd(situation, money, model, bound)
     if ceiling is not None and max_usd is not None and max_usd > ceiling:
         bound = _affordable(situation, money, model, bound, output_tokens)
         if not bound:
             reason = f"over budget: up to {dollars(max_usd)}"
             return Objection(kind="budget", reason=reason, needed_usd=max_usd)
-        max_usd = maximum_usd(money.billed, model.id, money.input_tokens, bound)
+        max_usd = _most_usd(situation, money, model, bound)
     if max_usd is None and (ceiling is not None or situation.priced_only):
         return Objection(kind="price", reason="no known price, and a budget is set")
     output_tokens = min(output_tokens, bound)
@@ -100,11 +101,19 @@ def call_usd(
     return expected_usd(step, situation.input_tokens - warm, warm, output_tokens)
 
 
+def _most_usd(situation: Situation, money: Terms, model: Model, output_tokens: int) -> Decimal | None:
+    """What a call can cost at most, by what its provider was seen to count."""
+    over = situation.overcounts.get(model.id, HONEST)
+    return maximum_usd(
+        money.billed, model.id, over.input_bound(money.input_tokens), over.output_bound(output_tokens)
+    )
+
+
 def _affordable(situation: Situation, money: Terms, model: Model, bound: int, output_tokens: int) -> int:
     """Output tokens that the ceiling pays for; 0 when the answer would not fit, or the caller set the bound."""
     ceiling = money.ceiling_usd
-    prompt_usd = maximum_usd(money.billed, model.id, money.input_tokens, 0)
-    with_million_usd = maximum_usd(money.billed, model.id, money.input_tokens, _MILLION)
+    prompt_usd = _most_usd(situation, money, model, 0)
+    with_million_usd = _most_usd(situation, money, model, _MILLION)
     if situation.request.parameters.max_tokens is not None or ceiling is None:
         return 0
     if prompt_usd is None or with_million_usd is None or prompt_usd > ceiling:

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from dynaroute_mcp.catalog import Capability, Catalog
 from dynaroute_mcp.health import Condition
+from dynaroute_mcp.overcount import Overcount
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.taxonomy import Category, Level, Strategy
 from dynaroute_mcp.types import (
@@ -67,6 +68,8 @@ class Situation:
     """What the tightest budget leaves for this request; `None` without one."""
     priced_only: bool = False
     """Models without a known price must not be called."""
+    overcounts: Mapping[str, Overcount] = field(default_factory=dict)
+    """Of models whose provider was seen to count more than was thought possible, by id."""
     preferences: Preferences = NO_PREFERENCES
     """Of the caller's key."""
     allowed: tuple[str, ...] = ()

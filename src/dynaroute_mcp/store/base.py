@@ -307,6 +307,16 @@ class Store(Protocol):
         """
         ...
 
+    async def overcounts(self, newest: int, *, margin: float, least: int) -> Mapping[str, float]:
+        """Tell by model the highest share of prompt tokens counted over those thought possible, where above 1.
+
+        Args:
+            newest: how many of the newest calls of any kind are looked at; simulated ones teach nothing.
+            margin: what an estimate is multiplied with.
+            least: prompts below are judged as if they had so many tokens.
+        """
+        ...
+
     async def reprice(self, costs: Mapping[str, Cost | None], at: datetime) -> int:
         """Put other costs in the place of recorded ones, keep what was there, and count the calls that changed.
 

@@ -42,7 +42,14 @@ from dynaroute_mcp.store.rows import (
     read_lengths,
     text,
 )
-from dynaroute_mcp.store.totals import read_totals, read_waits, totals_query, waits_query, where_calls
+from dynaroute_mcp.store.totals import (
+    OVERCOUNTS,
+    read_totals,
+    read_waits,
+    totals_query,
+    waits_query,
+    where_calls,
+)
 from dynaroute_mcp.store.writer import Writer
 from dynaroute_mcp.types import Cost, Intent, Outcome
 
@@ -175,6 +182,10 @@ class SqliteStore:
         """Tell how long answers were."""
         return await self._reader.rows(work.LENGTHS, (newest,), read_lengths)
 
+    async def overcounts(self, newest: int, *, margin: float, least: int) -> Mapping[str, float]:
+        """Tell whose provider counts more than was estimated."""
+        return dict(await self._reader.rows(OVERCOUNTS, (margin, least, newest), _read_pair))
+
     async def reprice(self, costs: Mapping[str, Cost | None], at: datetime) -> int:
         """Put other costs in the place of recorded ones, slice by slice."""
         items, changed = list(costs.items()), 0
@@ -214,6 +225,11 @@ class SqliteStore:
 
 def _keep(row: Row) -> Row:
     return row
+
+
+def _read_pair(row: Row) -> tuple[str, float]:
+    model_id, share = row
+    return str(model_id), float(share)
 
 
 def _read_numbered(row: Row) -> tuple[int, CallRow]:

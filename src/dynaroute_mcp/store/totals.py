@@ -105,6 +105,16 @@ def _rank(ordered: list[int], pct: int) -> int | None:
     return ordered[-(-pct * len(ordered) // 100) - 1] if ordered else None
 
 
+OVERCOUNTS: Final = """
+    SELECT model_id, max(
+        (uncached_input_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens)
+        / max(estimated_input_tokens * ?1, ?2, 1.0)
+    ) AS share
+    FROM calls
+    WHERE id > (SELECT max(id) FROM calls) - ?3 AND NOT sandbox AND usage_source IN ('provider', 'clamped')
+    GROUP BY model_id HAVING share > 1
+"""
+
 _WIDTH: Final = SUMS.count(",") + 2
 
 
