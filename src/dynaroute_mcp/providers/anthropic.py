@@ -18,6 +18,8 @@ from dynaroute_mcp.types import (
 )
 
 API_VERSION = "2023-06-01"
+"""Not the newest: 2026-10-21 refuses temperature, top_p and top_k, which older models still take under this one
+(platform.claude.com/docs/en/api/versioning, read 2026-11-22)."""
 
 
 class Messages:
