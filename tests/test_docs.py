@@ -24,6 +24,7 @@ from dynaroute_mcp.settings import (
     BreakerSettings,
     Budget,
     CallSettings,
+    ClassifierSettings,
     ProviderSettings,
     Rule,
     Settings,
@@ -79,7 +80,7 @@ def test_every_tool_and_argument_is_explained(tool: str) -> None:
 
 @pytest.mark.parametrize(
     "section",
-    [Settings, ProviderSettings, CallSettings, BreakerSettings, Budget, Rule],
+    [Settings, ProviderSettings, CallSettings, BreakerSettings, ClassifierSettings, Budget, Rule],
     ids=lambda kind: kind.__name__,
 )
 def test_every_setting_is_explained(section: type[BaseModel]) -> None:

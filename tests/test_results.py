@@ -129,7 +129,7 @@ def label() -> Classification:
 
 
 def test_a_label_shows_the_three_runners_up() -> None:
-    result = Classified.of(label())
+    result = Classified.of(replace(label(), difficulty=0.12345))
 
     assert result.payload() == snapshot(
         {
@@ -146,10 +146,11 @@ def test_a_label_shows_the_three_runners_up() -> None:
                 {"category": "Logic", "score": 0.0076},
             ],
             "signals": ["names a statute"],
+            "difficulty": 0.1235,
         }
     )
     assert wording.classified(result) == snapshot(
-        "Law, level 3 of 5 (Complex synthesis & system design; cost tier Medium), confidence 0.61. Else: History 0.30, Facts 0.08, Logic 0.01. Signals: names a statute."
+        "Law, level 3 of 5 (Complex synthesis & system design; cost tier Medium), confidence 0.61. Else: History 0.30, Facts 0.08, Logic 0.01. Signals: names a statute. Difficulty 0.12."
     )
 
 

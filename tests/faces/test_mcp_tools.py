@@ -407,6 +407,7 @@ async def test_a_label_comes_without_a_call(tmp_path: Path, era: Era) -> None:
         "classifier": "L1",
         "alternatives": [],
         "signals": ["told so"],
+        "difficulty": None,
     }
     assert "Code Generation, level 1 of 5" in text(result)
     assert script.calls == []

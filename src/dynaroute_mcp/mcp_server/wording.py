@@ -81,6 +81,7 @@ def classified(result: Classified) -> str:
         f"cost tier {result.cost_tier}), confidence {result.confidence:.2f}."
         + (f" Else: {others}." if others else "")
         + (f" Signals: {signals}." if signals else "")
+        + (f" Difficulty {result.difficulty:.2f}." if result.difficulty is not None else "")
     )
 
 

@@ -36,6 +36,8 @@ class Classified(Result):
     classifier: str
     alternatives: tuple[Alternative, ...]
     signals: tuple[str, ...]
+    difficulty: float | None
+    """Chance that a small model falls short where a frontier model would not."""
 
     @classmethod
     def of(cls, label: "Classification") -> Self:
@@ -56,6 +58,7 @@ class Classified(Result):
                 if other != category and score > 0
             )[:_ALTERNATIVES],
             signals=label.signals,
+            difficulty=None if label.difficulty is None else probability(label.difficulty),
         )
 
 
