@@ -76,8 +76,10 @@ def choose(situation: Situation) -> Choice:
         demanded=demanded,
         unknown_exclusions=excluded.unknown,
     )
+    if resting:
+        chain = (*chain, *rank(situation, resting.values(), demanded).order)[: ladder.fallbacks + 1]
     return Choice(
-        chain=(*chain, *rank(situation, resting.values(), demanded).order)[: ladder.fallbacks + 1],
+        chain=chain,
         reason=praise(situation, verdict),
         losers=losers(situation, verdict),
         strategy=situation.strategy,

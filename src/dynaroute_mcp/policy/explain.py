@@ -53,7 +53,7 @@ def praise(situation: Situation, verdict: Verdict) -> str:
     about = f"quality {winner.quality:.2f}, " + (
         f"about {dollars(usd)}" if usd is not None else "price unknown"
     )
-    if liking(situation)(winner) == 0:
+    if situation.preferences.prefer and liking(situation)(winner) == 0:
         about += ", preferred by this key"
     if verdict.lead.candidate is not None and verdict.lead.note:
         return f"{winner.model_id} ({about}): {verdict.lead.note}"

@@ -55,9 +55,9 @@ class Link:
             self.close()
 
     @property
-    def ready(self) -> bool:
-        """Whether there is a connection to the file that stands at the path."""
-        return self._opened is not None and not self._is_stale()
+    def ready(self) -> sqlite3.Connection | None:
+        """The connection, if there is one to the file that stands at the path; who finds it broken closes this."""
+        return None if self._opened is None or self._is_stale() else self._opened.connection
 
     def verify(self) -> None:
         """Make sure that what was just written is in the file that stands at the path.

@@ -16,7 +16,7 @@ import anyio
 from anyio import to_thread
 
 from dynaroute_mcp.errors import StoreUnavailable
-from dynaroute_mcp.store.driver import Params, corrupt
+from dynaroute_mcp.store.driver import Params, corrupt, failures
 from dynaroute_mcp.store.link import Link, open_for_reading
 from dynaroute_mcp.store.rows import Row
 
@@ -55,9 +55,10 @@ class Reader:
         def found(connection: sqlite3.Connection) -> list[_T]:
             return [read(row) for row in connection.execute(query, params)]
 
-        if self._near is not None and self._near.ready:
-            with suppress(StoreUnavailable, ValueError, TypeError), self._near.use() as connection:
+        if self._near is not None and (connection := self._near.ready) is not None:
+            with suppress(*failures(), ValueError, TypeError):
                 return found(connection)
+            self._near.close()
         rows = await self.use(found)
         self._keep_near()
         return rows
@@ -91,11 +92,11 @@ class Reader:
 
     def _keep_near(self) -> None:
         """Take a connection that a thread has just opened for the event loop, unless there is one."""
-        if self._closed or (self._near is not None and self._near.ready):
+        if self._closed or (self._near is not None and self._near.ready is not None):
             return
         with suppress(IndexError, StoreUnavailable):
             link = self._idle.pop()
-            if not link.ready:
+            if link.ready is None:
                 self._idle.append(link)
                 return
             with link.use() as connection:
