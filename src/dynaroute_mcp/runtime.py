@@ -9,7 +9,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,12 +28,12 @@ from dynaroute_mcp.catalog import Dialect as DialectName
 from dynaroute_mcp.classifier.model import load_classifier
 from dynaroute_mcp.classifier.second import find_second_tier
 from dynaroute_mcp.errors import StoreUnavailable
-from dynaroute_mcp.health import Health
+from dynaroute_mcp.health import Health, Try
 from dynaroute_mcp.pricing.check import STALE_AFTER_DAYS
 from dynaroute_mcp.providers.base import Dialect, Endpoint
 from dynaroute_mcp.providers.discovery import discover
 from dynaroute_mcp.providers.listing import listed_models
-from dynaroute_mcp.providers.local import LocalModels, Notes, speed_of
+from dynaroute_mcp.providers.local import LocalModel, LocalModels, Notes
 from dynaroute_mcp.providers.registry import dialects
 from dynaroute_mcp.providers.self_test import SelfTest, self_test
 from dynaroute_mcp.providers.wire import Wire
@@ -218,7 +218,7 @@ async def _test_local(
     if local is None:
         return
     await availability.ready()
-    lane.health.recall(local.tries())
+    lane.health.recall(row for each in local.found for row in _speed(each))
     if not tests:
         return
     for _ in range(_TESTS_AT_ONCE):
@@ -226,7 +226,15 @@ async def _test_local(
             await anyio.sleep(_TESTS_AFTER_S)
         async for tested in local.test(most=1):
             availability.learn(tested.model)
-            lane.health.recall(speed_of(tested))
+            lane.health.recall(_speed(tested))
+
+
+def _speed(local: LocalModel) -> Iterator[tuple[str, str, Try]]:
+    """How fast a model was in its test, as a call that was made then."""
+    note = local.note
+    if note is not None and note.result.tokens_per_s is not None:
+        row = Try(at=note.at, ok=True, took_s=note.took_s, output_tokens=note.output_tokens)
+        yield local.model.id, local.model.provider, row
 
 
 async def _look_after_catalog(availability: Availability, settings: Settings, ambient: Ambient) -> None:

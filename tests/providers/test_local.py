@@ -14,7 +14,7 @@ from tests.test_availability import LLAMA, OLLAMA
 from dynaroute_mcp.catalog import Model
 from dynaroute_mcp.providers.base import Endpoint
 from dynaroute_mcp.providers.discovery import Discovered
-from dynaroute_mcp.providers.local import CLAIM_S, LocalModels, Note, Notes, speed_of
+from dynaroute_mcp.providers.local import CLAIM_S, LocalModels, Note, Notes
 from dynaroute_mcp.providers.self_test import SelfTest
 from dynaroute_mcp.taxonomy import Level
 
@@ -93,8 +93,8 @@ async def test_a_test_shows_level_and_speed_and_is_remembered_by_every_process(w
     assert await examined(second) == []
     assert world.asked == ["llama3", "qwen"]
     assert second.found[0].model.note == "self-test of 2026-11-22: level 2"
-    (model_id, provider, row), _ = second.tries()
-    assert (model_id, provider, row.took_s, row.output_tokens) == (LLAMA.id, "ollama", 2.0, 60)
+    assert second.found[0].note is not None
+    assert second.found[0].note.result == GOOD
 
 
 async def test_a_model_that_changed_under_its_name_is_tested_anew(world: World) -> None:
@@ -119,7 +119,8 @@ async def test_a_model_that_solves_nothing_or_does_not_answer_is_asked_for_last(
 
     assert [each.model.quality["text"].value for each in local.found] == [0.0, 0.0]
     assert local.found[1].model.note == "did not answer its self-test: asked for last"
-    assert list(speed_of(local.found[1])) == []
+    assert local.found[1].note is not None
+    assert local.found[1].note.result.tokens_per_s is None
 
     world.passed = timedelta(hours=23)
     assert await examined(local) == []
@@ -206,4 +207,4 @@ async def test_without_a_server_nothing_is_read(world: World) -> None:
     local = world.process()
 
     assert await local.find() == ()
-    assert list(local.tries()) == []
+    assert local.found == ()

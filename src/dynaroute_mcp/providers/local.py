@@ -7,7 +7,7 @@ share it. A model that was not tested yet is trusted with what the settings say,
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,6 @@ import anyio.to_thread
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from dynaroute_mcp.catalog import Model, Rating
-from dynaroute_mcp.health import Try
 from dynaroute_mcp.providers.base import Endpoint
 from dynaroute_mcp.providers.discovery import Discovered
 from dynaroute_mcp.providers.self_test import SelfTest
@@ -174,11 +173,6 @@ class LocalModels:
             left -= 1
             yield await self._tested(local)
 
-    def tries(self) -> Iterator[tuple[str, str, Try]]:
-        """How fast the tested models were, for the health of this process."""
-        for local in self.found:
-            yield from speed_of(local)
-
     async def _is_due(self, local: LocalModel) -> bool:
         """Tell whether nobody has tested a model, nor is about to."""
         note = (await anyio.to_thread.run_sync(self._notes.read)).get(local.key)
@@ -223,14 +217,6 @@ class LocalModels:
         value = self._demand[Level(level)] if level else 0.0
         rating = Rating(value=value, source=told, as_of=on)
         return model.model_copy(update={"quality": {"text": rating}, "note": told})
-
-
-def speed_of(local: LocalModel) -> Iterator[tuple[str, str, Try]]:
-    """How fast a model was in its test, as a call that was made then."""
-    note = local.note
-    if note is not None and note.result.tokens_per_s is not None:
-        row = Try(at=note.at, ok=True, took_s=note.took_s, output_tokens=note.output_tokens)
-        yield local.model.id, local.model.provider, row
 
 
 def _items(rows: object) -> list[tuple[str, object]]:
