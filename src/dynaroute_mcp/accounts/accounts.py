@@ -29,7 +29,11 @@ DEFAULT_PLAN = "free"
 LONGEST_GRACE_S = 7 * 86_400
 """How long an old key may be accepted beside the one that took its place, in seconds."""
 
-_OWNER = re.compile(r"[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]{1,200}")
+_FORBIDDEN = r"\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069"
+"""Characters that could fool a reader: controls, and those that are not seen or turn text round."""
+OWNER_PATTERN = rf"^[^{_FORBIDDEN}]*[^\s{_FORBIDDEN}][^{_FORBIDDEN}]*$"
+"""What an owner's id looks like, beside its 1 to 200 characters."""
+_OWNER = re.compile(rf"[^{_FORBIDDEN}\ud800-\udfff]{{1,200}}")
 
 KeyState = Literal["active", "revoked", "expired", "not_found", "malformed"]
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,6 +17,18 @@ from dynaroute_mcp.taxonomy import Level
 
 class FeedbackBody(wire.Wire):
     """The body of `POST /v1/feedback`; one of `category` and `level` must be there."""
+
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="ignore",
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+                for name in ("category", "level")
+            ]
+        },
+    )
 
     request_id: Annotated[str, Field(min_length=1, max_length=200)]
     prompt: Annotated[str, Field(min_length=1, pattern=r"\S")]

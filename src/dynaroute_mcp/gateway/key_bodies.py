@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field
 
-from dynaroute_mcp.accounts import LONGEST_GRACE_S, Terms
+from dynaroute_mcp.accounts import LONGEST_GRACE_S, OWNER_PATTERN, Terms
 from dynaroute_mcp.accounts.terms import HIGHEST_LIMIT, MOST_NAMES, NAME_CHARACTERS
 from dynaroute_mcp.gateway.decode import strategy_of
 from dynaroute_mcp.gateway.wire import CategoryName, StrategyName, Wire, integral
 from dynaroute_mcp.types import KeyRule
 
-Owner = Annotated[str, Field(min_length=1, max_length=200)]
+Owner = Annotated[str, Field(min_length=1, max_length=200, pattern=OWNER_PATTERN)]
 Count = Annotated[int, Field(ge=1, le=HIGHEST_LIMIT), BeforeValidator(integral)]
 AnyName = Annotated[str, Field(min_length=1, max_length=NAME_CHARACTERS)]
 Names = Annotated[list[AnyName], Field(max_length=MOST_NAMES)]

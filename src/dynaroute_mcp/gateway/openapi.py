@@ -165,7 +165,8 @@ _ID: Final = str.maketrans({"/": "_", "{": "", "}": "", "-": "_", ".": "_"})
 
 def _responses(operation: Operation, shapes: _Shapes) -> Iterable[tuple[str, Json]]:
     if isinstance(operation.answer, str):
-        content: Json = {operation.answer: {"schema": {"type": "string"}}}
+        kind = "object" if operation.answer == "application/json" else "string"
+        content: Json = {operation.answer: {"schema": {"type": kind}}}
     else:
         content = {"application/json": {"schema": shapes.of(operation.answer)}}
     if operation.streams is not None:

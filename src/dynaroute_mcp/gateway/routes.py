@@ -7,6 +7,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dynaroute_mcp.accounts import OWNER_PATTERN
 from dynaroute_mcp.gateway import (
     chat,
     feedback,
@@ -37,6 +38,7 @@ from dynaroute_mcp.results import (
 from dynaroute_mcp.results.corrections import Corrected
 
 _TEXT: Final = {"type": "string"}
+_OWNER: Final = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": OWNER_PATTERN}
 _NAME: Final = {"type": "string", "pattern": "^[A-Za-z0-9._:-]+$"}
 _PERIOD: Final = Parameter(
     name="period",
@@ -171,7 +173,7 @@ OPERATIONS: Final = (
         path="/v1/keys",
         handler=keys.list_keys,
         answer=DetailedKeyList,
-        parameters=(Parameter(name="user_id", meaning="Whose keys.", schema=_TEXT),),
+        parameters=(Parameter(name="user_id", meaning="Whose keys.", schema=_OWNER),),
     ),
     Operation(method="GET", path="/v1/keys/verify", handler=keys.verify, answer=VerifiedKey),
     Operation(
