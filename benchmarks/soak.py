@@ -39,7 +39,12 @@ STREAM_FAULTS = (("disconnect", 0.02), ("truncate", 0.01), ("malformed", 0.01))
 """Streams are half of the calls, so that these are two of the five faults in a hundred."""
 ANSWER = "Alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu."
 GROWTH_MIB = 10.0
-"""Memory may grow by this much after the first fifth of the calls."""
+"""Memory may grow by this much after the first fifth of the calls.
+
+What grows is bounded: the router remembers 10,000 conversations, which distinct prompts fill within some 20,000 calls.
+Over 40,000 calls (2 cores, 2026-11-22) the memory in use was 14.9 MiB of heap after 2,500, 17.5 after 20,000 and 17.5
+after 40,000; the resident memory went on from 80.0 to 83.1 MiB as the allocator's free memory did, from 5.1 to 7.7.
+"""
 SAMPLES = 10
 
 
