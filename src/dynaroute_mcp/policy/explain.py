@@ -78,8 +78,10 @@ def _hint(situation: Situation, winner: Candidate) -> str:
 
 def losers(situation: Situation, verdict: Verdict) -> tuple[Loser, ...]:
     """Why the others lost, nearest first; models without a key are summed up by provider, retired ones left out."""
+    ailing = any(each.degraded for each in situation.conditions.values())
+    weighed = ailing or verdict.ranking.overtaken is not None
     ranked = [
-        Loser(model_id=each.model_id, reason=_behind(situation, verdict, each))
+        Loser(model_id=each.model_id, reason=_behind(situation, verdict, each, weighed=weighed))
         for each in verdict.ranking.order
         if each is not verdict.winner
     ]
@@ -100,7 +102,7 @@ def _told(out: Mapping[str, Objection]) -> list[Loser]:
     return [Loser(model_id=model_id, reason=objection.reason) for model_id, objection in out.items()]
 
 
-def _behind(situation: Situation, verdict: Verdict, loser: Candidate) -> str:
+def _behind(situation: Situation, verdict: Verdict, loser: Candidate, *, weighed: bool) -> str:
     winner = verdict.winner
     if loser.quality < verdict.demanded:
         return f"quality {loser.quality:.2f} < {verdict.demanded:.2f} demanded"
@@ -109,7 +111,7 @@ def _behind(situation: Situation, verdict: Verdict, loser: Candidate) -> str:
     if loser.expected_usd is None or winner.expected_usd is None:
         return "price unknown" if loser.expected_usd is None else "not the model asked for"
     more = loser.expected_usd - winner.expected_usd
-    drawback = _drawback(situation, verdict, loser) if situation.conditions else None
+    drawback = _drawback(situation, verdict, loser) if weighed else None
     if more > 0:
         return f"dearer by {dollars(more)}" + (f"; {drawback}" if drawback else "")
     if more < 0:
