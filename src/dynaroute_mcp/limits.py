@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Literal
 
 from dynaroute_mcp.catalog import Plan
@@ -16,6 +17,8 @@ from dynaroute_mcp.store.base import CounterRow, Hold, Metric
 from dynaroute_mcp.types import Caller
 
 NANO = Decimal(10) ** 9
+_WINDOWS = 16
+"""Windows whose names are remembered: three for each minute, and a request asks for them nine times."""
 WARN_AT = Decimal("0.8")
 """Share of a budget from which answers carry a warning."""
 
@@ -55,14 +58,17 @@ class Spent:
 
 def window(period: Period, at: datetime) -> tuple[str, datetime]:
     """Name the running window and tell when it ends."""
-    at = at.astimezone(UTC)
+    return _window(period, at.astimezone(UTC).replace(second=0, microsecond=0))
+
+
+@lru_cache(maxsize=_WINDOWS)
+def _window(period: Period, minute: datetime) -> tuple[str, datetime]:
     if period == "minute":
-        start = at.replace(second=0, microsecond=0)
-        return f"minute:{start:%Y-%m-%dT%H:%MZ}", start + timedelta(minutes=1)
-    start = at.replace(hour=0, minute=0, second=0, microsecond=0)
+        return f"minute:{minute:%Y-%m-%dT%H:%MZ}", minute + timedelta(minutes=1)
+    day = minute.replace(hour=0, minute=0)
     if period == "day":
-        return f"day:{start:%Y-%m-%d}", start + timedelta(days=1)
-    first = start.replace(day=1)
+        return f"day:{day:%Y-%m-%d}", day + timedelta(days=1)
+    first = day.replace(day=1)
     return f"month:{first:%Y-%m}", (first + timedelta(days=32)).replace(day=1)
 
 
