@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import anyio
 import anyio.to_thread
@@ -22,10 +22,10 @@ from anyio.abc import TaskGroup, TaskStatus
 from starlette.applications import Starlette
 from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from dynaroute_mcp.errors import ConfigurationInvalid, DynarouteError
 from dynaroute_mcp.gateway.app import create_app as create_gateway
+from dynaroute_mcp.gateway.connections import Patient, let_in
 from dynaroute_mcp.mcp_server.opening import LazyCore, check_binding
 from dynaroute_mcp.runtime import AMBIENT, Core, open_core
 from dynaroute_mcp.settings import Settings
@@ -35,17 +35,8 @@ logger = logging.getLogger(__name__)
 Transport = Literal["all", "sse", "streamable-http"]
 """Of MCP; `all` is both. The gateway is always there."""
 
-MAX_CONNECTIONS: Final = 2_048
-"""Open connections and running requests; one more is answered with 503."""
-
 SHUTDOWN_S: Final = 60
 """How long running requests may go on after a signal."""
-
-STALLED_S: Final = 30.0
-"""A client that reads nothing for so long while an answer waits for it is cut off."""
-
-HEADERS_S: Final = 15.0
-"""A connection that sends no whole request head for one to two such spans is cut off."""
 
 
 def serve(
@@ -72,15 +63,15 @@ def serve(
     """
     check_binding(settings, host)
     front = Front(settings, transport, {*allowed_hosts, socket.gethostname()}, reread=reread)
+    Patient.room = let_in()
     config = uvicorn.Config(
         front.app,
         host=host,
         port=port,
-        http=PatientOnlySoLong,
+        http=Patient,
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=SHUTDOWN_S,
         ws="none",
     )
@@ -322,46 +313,3 @@ class Front:
 
 def _root(path: str) -> str:
     return path.removeprefix("/").partition("/")[0]
-
-
-# ---------------------------------------------------------------- connections
-
-
-class PatientOnlySoLong(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # one of uvicorn's two, by what is installed
-    """An HTTP connection that is cut when its client neither reads its answer nor sends its request."""
-
-    _stalled: Any = None  # Any: the loop's timer handle; the loop's own module stays out of here
-
-    def connection_made(self, transport: object) -> None:
-        """Begin to watch."""
-        super().connection_made(transport)
-        self._watch = self.loop.call_later(HEADERS_S, self._look, self.cycle)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop watching."""
-        self._watch.cancel()
-        self._give_time()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """The client reads too slowly: wait, but not for ever."""
-        super().pause_writing()
-        self._stalled = self._stalled or self.loop.call_later(STALLED_S, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """It reads again."""
-        super().resume_writing()
-        self._give_time()
-
-    def _give_time(self) -> None:
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
-
-    def _look(self, before: object) -> None:
-        """Cut a connection that had no request since the last look."""
-        answering = self.cycle is not None and not self.cycle.response_complete
-        if self.cycle is before and not answering:
-            self.transport.abort()
-        else:
-            self._watch = self.loop.call_later(HEADERS_S, self._look, self.cycle)

@@ -23,10 +23,14 @@ WORDS = ("Hello", ", ", "world")
 _SERVE = """
 import sys
 from dynaroute_mcp import serving
+from dynaroute_mcp.gateway import connections
 from dynaroute_mcp.logs import configure_logging
 from dynaroute_mcp.runtime import load_settings
 configure_logging()
-serving.STALLED_S = serving.HEADERS_S = float(sys.argv[2])
+if sys.argv[3]:
+    import resource
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[3]),) * 2)
+connections.STALLED_S = connections.HEADERS_S = float(sys.argv[2])
 serving.serve(load_settings(), port=int(sys.argv[1]), reread=load_settings)
 """
 
@@ -145,14 +149,21 @@ class Gateway:
 
 
 @contextmanager
-def gateway(folder: Path, upstream_url: str, *, stalled_s: float = 30.0, **environ: str) -> Iterator[Gateway]:
+def gateway(
+    folder: Path,
+    upstream_url: str,
+    *,
+    stalled_s: float = 30.0,
+    descriptors: int | None = None,
+    **environ: str,
+) -> Iterator[Gateway]:
     port = _free_port()
     (folder / "config.yaml").write_text(json.dumps({"discover_local": False}))
     known = {
         name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_BASE_URL"))
     }
     process = subprocess.Popen(
-        [sys.executable, "-c", _SERVE, str(port), str(stalled_s)],
+        [sys.executable, "-c", _SERVE, str(port), str(stalled_s), str(descriptors or "")],
         env=known
         | {
             "DYNAROUTE_ADMIN_TOKEN": ADMIN,

@@ -1,0 +1,111 @@
+"""Connections of clients: how many there may be at once, and how long one may keep silent.
+
+Each connection takes a file descriptor, and each request one more to its provider. As many clients are let in as leave
+room for that; the others are told so at once, in the words of every other error, and never wait for ever.
+"""
+
+import contextlib
+import logging
+from typing import Any, Final
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from dynaroute_mcp.gateway.refusal import Refusal, error_response
+
+logger = logging.getLogger(__name__)
+
+MAX_CONNECTIONS: Final = 2_048
+"""Clients that are connected at once; one more is answered with 503."""
+
+STALLED_S: Final = 30.0
+"""A client that reads nothing for so long while an answer waits for it is cut off."""
+
+HEADERS_S: Final = 15.0
+"""A connection that sends no whole request head for one to two such spans is cut off; at once where all are taken."""
+
+_CROWDED_S: Final = 1.0
+"""How long a connection too many may take to send its request head and be refused."""
+_OWN_DESCRIPTORS: Final = 32
+"""Of the process itself: database, loop, log, and a few connections too many that are being refused."""
+_FEWEST: Final = 4
+"""Clients that are let in however few descriptors there are."""
+
+
+def let_in() -> int:
+    """Tell how many clients may be connected at once, by the descriptors that this process may have.
+
+    The soft limit is raised to the hard one, as far as that is of use.
+    """
+    try:
+        import resource  # noqa: PLC0415 -- POSIX only
+    except ImportError:
+        return MAX_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MAX_CONNECTIONS + _OWN_DESCRIPTORS
+    if soft < wanted and soft != resource.RLIM_INFINITY:
+        with contextlib.suppress(OSError, ValueError):  # some systems allow less than they say
+            raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= wanted or soft == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    room = max(_FEWEST, (soft - _OWN_DESCRIPTORS) // 2)
+    logger.warning("few file descriptors", extra={"limit": soft, "connections": room})
+    return room
+
+
+class Patient(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # one of uvicorn's two, by what is installed
+    """An HTTP connection that is cut when its client neither reads its answer nor sends its request."""
+
+    room = MAX_CONNECTIONS
+    _stalled: Any = None  # Any: the loop's timer handle; the loop's own module stays out of here
+
+    def connection_made(self, transport: object) -> None:
+        """Begin to watch; one too many is refused as soon as it asks."""
+        super().connection_made(transport)
+        crowded = len(self.connections) > self.room
+        if crowded:
+            self.app = _refuse
+        self._watch = self.loop.call_later(_CROWDED_S if crowded else HEADERS_S, self._look, self.cycle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop watching."""
+        self._watch.cancel()
+        self._give_time()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly: wait, but not for ever."""
+        super().pause_writing()
+        self._stalled = self._stalled or self.loop.call_later(STALLED_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        super().resume_writing()
+        self._give_time()
+
+    def _give_time(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _look(self, before: object) -> None:
+        """Cut a connection that had no request since the last look."""
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if self.cycle is before and not answering:
+            self.transport.abort()
+        else:
+            self._watch = self.loop.call_later(HEADERS_S, self._look, self.cycle)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    refusal = Refusal(
+        503,
+        "too many clients are connected; try again in a moment",
+        reason="too_many_connections",
+        headers={"Retry-After": "1", "Connection": "close"},
+    )
+    response: Response = error_response(refusal, "")
+    await response(scope, receive, send)

@@ -1,0 +1,112 @@
+"""What no load may do to a gateway: pass a limit of several processes together, or die of too few file descriptors."""
+
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests.e2e.gateway_process import Gateway, Upstream, gateway, upstream
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
+BODY = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
+DESCRIPTORS, CONNECTIONS = 64, 200
+CLIENT = httpx2.Client(timeout=60, limits=httpx2.Limits(max_keepalive_connections=0))
+"""One for all threads; each request has a connection of its own."""
+
+
+@pytest.fixture
+def behind() -> Iterator[Upstream]:
+    with upstream() as told:
+        yield told
+
+
+def ask(url: str, key: str) -> int:
+    answer = CLIENT.post(
+        f"{url}/v1/chat/completions", json=BODY, headers={"Authorization": f"Bearer {key}"}
+    )
+    if answer.status_code != 200:
+        assert answer.json()["error"]["code"] == answer.status_code
+    return answer.status_code
+
+
+def ask_or_cut(url: str, key: str) -> int:
+    """Ask; 0 where the connection was not taken."""
+    try:
+        return ask(url, key)
+    except httpx2.TransportError:
+        return 0
+
+
+def until_200(at: Gateway, key: str) -> int:
+    """Ask until the connections that are gone are noticed."""
+    for _ in range(50):
+        if (status := ask_or_cut(at.url, key)) == 200:
+            return status
+        time.sleep(0.1)
+    return 0
+
+
+def cpu_s(at: Gateway) -> float:
+    """What the process has worked so far, in seconds."""
+    fields = Path(f"/proc/{at.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def well_before_a_minute_ends() -> None:
+    """Let no minute end while a test counts requests of one."""
+    if (now := time.time() % 60) > 48:  # noqa: TID251 -- the gateways' own clock
+        time.sleep(60 - now)
+
+
+def test_two_gateways_on_one_database_let_exactly_100_requests_a_minute_pass(
+    tmp_path: Path, behind: Upstream
+) -> None:
+    shared = str(tmp_path / "shared.db")
+    with ExitStack() as running:
+        both = []
+        for name in ("a", "b"):
+            (tmp_path / name).mkdir()
+            both.append(
+                running.enter_context(gateway(tmp_path / name, behind.url, DYNAROUTE_DATABASE=shared))
+            )
+        key = both[0].key()
+        well_before_a_minute_ends()
+        with ThreadPoolExecutor(140) as threads:
+            told = Counter(threads.map(lambda number: ask(both[number % 2].url, key), range(140)))
+        used = httpx2.get(f"{both[1].url}/v1/usage", headers={"Authorization": f"Bearer {key}"}).json()
+
+    assert told == {200: 100, 429: 40}
+    assert len(behind.asked) == 100
+    assert used["rate_limits"]["requests_per_minute"]["used"] == 100
+
+
+def test_a_gateway_with_few_descriptors_outlives_many_connections_and_recovers(
+    tmp_path: Path, behind: Upstream
+) -> None:
+    with gateway(tmp_path, behind.url, descriptors=DESCRIPTORS) as at:
+        key = at.key()
+        before = ask(at.url, key)
+        with ExitStack() as open_sockets:
+            for _ in range(CONNECTIONS):
+                wire = open_sockets.enter_context(socket.create_connection(("127.0.0.1", at.port), timeout=5))
+                wire.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n")  # and no more
+            time.sleep(0.5)
+            worked_s = cpu_s(at)
+            time.sleep(1)
+            worked_s = cpu_s(at) - worked_s
+        after = until_200(at, key)
+        with ThreadPoolExecutor(CONNECTIONS) as threads:
+            told = Counter(threads.map(lambda _: ask_or_cut(at.url, key), range(CONNECTIONS)))
+        at_last = until_200(at, key)
+
+        assert at.process.poll() is None
+    assert (before, after, at_last) == (200, 200, 200)
+    assert told.keys() <= {200, 429, 503, 0}
+    assert told[200] > 0
+    assert worked_s < 0.5
