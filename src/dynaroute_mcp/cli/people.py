@@ -226,6 +226,7 @@ def _show_verified(result: VerifiedKey) -> None:
         "tokens left": f"{left} this month",
         "expires": result.expires_at or "never",
         "last used": result.last_used_at or "never",
+        "hint": result.message or None,
     }
     fails = {
         "state": result.status.replace("_", " "),

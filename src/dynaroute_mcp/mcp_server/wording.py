@@ -105,6 +105,7 @@ def verified(result: VerifiedKey) -> str:
         f"Valid {kind} of {result.user_id}, plan {result.subscription_tier}: {result.tokens_used:,} of "
         f"{_bound(result.token_limit)} tokens used this month, {_bound(result.tokens_remaining)} left."
         + (f" Expires {result.expires_at}." if result.expires_at else "")
+        + (f" {result.message.capitalize()}." if result.message else "")
     )
 
 
