@@ -1,8 +1,9 @@
-"""The local classifier's quality and speed, beside what costs nothing and beside a peer.
+"""The local classifier's quality and speed, tier by tier, beside what costs nothing and beside a peer.
 
 `python benchmarks/classify.py LABELLED.jsonl [--json]` reads `prompt`, `category` and `level` of each line
 and, where given, `accepted`: every category that an annotator would take. A peer appears when it is
-installed (`pip install byok-router==0.2.1`), its eight task types mapped to the categories nearest to them.
+installed (`pip install byok-router==0.2.1`), its eight task types mapped to the categories nearest to them. The second tier appears when its extra is installed (`pip install ./accurate`); `asked`
+is the share of prompts that it saw, and its times are those of prompts that it sees, the first tier's included.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dynaroute_mcp.classifier.model import load_classifier
+from dynaroute_mcp.classifier.second import SecondTier, find_second_tier
 from dynaroute_mcp.taxonomy import Category
 from dynaroute_mcp.types import Classification
 
@@ -132,23 +134,33 @@ def peer(prompts: Sequence[str]) -> list[Guess] | None:
     return [Guess(_PEER[answer.task_type], levels[answer.complexity]) for answer in found]
 
 
-def speed(prompts: Sequence[str]) -> dict[str, float]:
-    """Milliseconds to classify 200 different texts of about 20 and 100 of about 2,000 tokens; one warm-up."""
-    classifier = load_classifier()
+def both_tiers(judge: SecondTier, prompts: Sequence[str]) -> tuple[list[Guess], float]:
+    """What both tiers say as the router asks them, and the percentage of prompts that the second one saw."""
+    labels = [judge.classify(prompt) for prompt in prompts]
+    asked = [judge.wanted(label) for label in labels]
+    found = [
+        guess(judge.refine(prompt, label) if doubtful else label)
+        for prompt, label, doubtful in zip(prompts, labels, asked, strict=True)
+    ]
+    return found, round(100 * statistics.fmean(asked), 1)
+
+
+def speed(prompts: Sequence[str], work: Callable[[str], object]) -> dict[str, float]:
+    """Milliseconds for 200 different texts of about 20, 100 of about 100 and 100 of about 2,000 tokens; one warm-up."""
     words = " ".join(prompts).split()
     dice, result = random.Random(0), {}
-    for tokens, count in ((20, 200), (2000, 100)):
+    for tokens, count in ((20, 200), (100, 100), (2000, 100)):
         size, times = round(tokens / 1.35), []
-        classifier.classify("warm up")
+        work("warm up")
         for _ in range(count):
             start = dice.randrange(max(1, len(words) - size))
             text = " ".join(words[start : start + size])
             started = time.perf_counter()
-            classifier.classify(text)
+            work(text)
             times.append(1000 * (time.perf_counter() - started))
         times.sort()
-        result[f"p50_ms_{tokens}_tokens"] = round(statistics.median(times), 3)
-        result[f"p95_ms_{tokens}_tokens"] = round(times[round(0.95 * (count - 1))], 3)
+        result[f"p50_ms_{tokens}"] = round(statistics.median(times), 3)
+        result[f"p95_ms_{tokens}"] = round(times[round(0.95 * (count - 1))], 3)
     return result
 
 
@@ -173,22 +185,27 @@ def main() -> None:
     options = parser.parse_args()
     prompts, labels = read(options.file)
     classifier = load_classifier()
-    systems = {
-        "dynaroute": [guess(classifier.classify(prompt)) for prompt in prompts],
-        "majority": majority(labels),
-        "chance": chance(prompts),
-        "byok-router": peer(prompts),
-    }
-    quality = {name: figures(found, labels) for name, found in systems.items() if found is not None}
-    timing = {**speed(prompts), "load_ms": loading()}
+    judge = find_second_tier(classifier)
+    systems = {"tier 1": [guess(classifier.classify(prompt)) for prompt in prompts]}
+    timing = {"tier 1": {**speed(prompts, classifier.classify), "load_ms": loading()}}
+    asked: dict[str, float] = {}
+    if judge:
+        systems["tiers 1+2"], asked["tiers 1+2"] = both_tiers(judge, prompts)
+        timing["tiers 1+2"] = speed(prompts, lambda text: judge.refine(text, judge.classify(text)))
+    if (found := peer(prompts)) is not None:
+        systems["byok-router"] = found
+    systems |= {"majority": majority(labels), "chance": chance(prompts)}
+    quality = {name: {**figures(found, labels), "asked": asked.get(name)} for name, found in systems.items()}
     if options.json:
         print(json.dumps({"quality": quality, "speed": timing}, indent=1))
         return
-    names = list(quality["dynaroute"])
-    print(f"{'':12}" + "".join(f"{name:>12}" for name in names))
-    for system, row in quality.items():
-        print(f"{system:12}" + "".join(f"{'-' if row[name] is None else row[name]:>12}" for name in names))
-    print("\n" + "  ".join(f"{name} {value}" for name, value in timing.items()))
+    for rows in (quality, timing):
+        names = list(rows["tier 1"])
+        print(f"{'':12}" + "".join(f"{name:>12}" for name in names))
+        for system, row in rows.items():
+            cells = ("-" if row.get(name) is None else row[name] for name in names)
+            print(f"{system:12}" + "".join(f"{cell!s:>12}" for cell in cells))
+        print()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from dynaroute_mcp.providers.base import Call
 from dynaroute_mcp.refining import added, question, read_opinion
 from dynaroute_mcp.store.base import CallFilter
 from dynaroute_mcp.taxonomy import Category, Level
-from dynaroute_mcp.types import Caller, Classification, Completion, Cost, Routing, Text, Usage
+from dynaroute_mcp.types import Caller, ChatRequest, Classification, Completion, Cost, Routing, Text, Usage
 
 OWNER = Caller(owner="local")
 USED = Usage(uncached_input_tokens=1_000, output_tokens=100)
@@ -45,6 +45,11 @@ class Judge(Script):
         if not call.request.routing.overhead:
             return done
         return replace(done, message=replace(done.message, parts=(Text(text=self.says),)))
+
+
+def routed(category_override: Category | None = None, level_override: Level | None = None) -> ChatRequest:
+    wishes = Routing(category_override=category_override, level_override=level_override)
+    return replace(ASK, routing=wishes)
 
 
 def test_the_model_sees_the_ends_of_a_prompt_as_quoted_data() -> None:
@@ -123,26 +128,23 @@ async def test_a_stream_carries_the_cost_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "asked"),
+    ("request_", "caller", "classifier", "asked"),
     [
-        ({"caller": Caller(owner="local", sandbox=True)}, 0),
-        ({"routing": Routing(category_override=Category.LAW, level_override=Level.L1)}, 0),
-        ({"model": FLASH}, 0),
-        ({"sure": True}, 0),
-        ({"routing": Routing(level_override=Level.L1)}, 1),
-        ({"routing": Routing(category_override=Category.LAW)}, 0),
-        ({}, 1),
+        (ASK, replace(OWNER, sandbox=True), Doubtful(), 0),
+        (routed(category_override=Category.LAW, level_override=Level.L1), OWNER, Doubtful(), 0),
+        (replace(ASK, model=FLASH), OWNER, Doubtful(), 0),
+        (ASK, OWNER, Fixed(), 0),
+        (routed(level_override=Level.L1), OWNER, Doubtful(), 1),
+        (routed(category_override=Category.LAW), OWNER, Doubtful(), 0),
+        (ASK, OWNER, Doubtful(), 1),
     ],
 )
 async def test_it_is_asked_only_for_what_is_real_open_and_doubtful(
-    tmp_path: Path, facts: dict[str, object], asked: int
+    tmp_path: Path, request_: ChatRequest, caller: Caller, classifier: Fixed, asked: int
 ) -> None:
-    script = Judge()
+    script, request = Judge(), request_
     chosen = settings(tmp_path, classifier={"refine_model": LUNA})
-    request = replace(ASK, routing=facts.get("routing", Routing()), model=facts.get("model"))
-    caller = facts.get("caller", OWNER)
-    assert isinstance(caller, Caller)
-    async with scripted_core(chosen, script, classifier=Fixed() if "sure" in facts else Doubtful()) as core:
+    async with scripted_core(chosen, script, classifier=classifier) as core:
         answer = await core.router.complete(request, caller)
         await core.router.choose(request, caller)
 

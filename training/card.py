@@ -14,18 +14,19 @@ Part = tuple[list[data.Row], tuple[list[Guess], list[Label]]]
 
 _ABOUT: Final = """# Model card: the local classifier
 
-Written by `python -m training.fit --public DIR`; do not edit. The weights' hash, the hashes of what they were
-made from and these figures are in `manifest.json`.
+Written by `python -m training.fit --public DIR --work DIR`; do not edit. The weights' hashes, the hashes of what they
+were made from and these figures are in `manifest.json`.
 
-**Job.** From the text of the last human ask to probabilities over 31 categories and five levels, in pure
-Python. It is tier 1 of the router; its confidence says when a better judge is worth asking.
+**Job.** From the text of the last human ask to probabilities over 31 categories and five levels. Tier 1 is asked
+always, tier 2 where tier 1 is unsure (`docs/classifier.md`).
 
-**Kind.** Rows of small integers are added up for words, pairs of words, pieces of words, cues and the shape of
-the text (`classifier/features.py`); a small hidden layer adds to the sums; two softmaxes with fitted
+**Tier 1.** Pure Python: rows of small integers are added up for words, pairs of words, pieces of words, cues and the
+shape of the text (`classifier/features.py`); a small hidden layer adds to the sums; two softmaxes with fitted
 temperatures follow. Three students with different seeds are averaged into one.
 
-**Teacher.** all-MiniLM-L6-v2 (Apache-2.0), fine-tuned by `training/teacher.py` with one head for categories
-and one for levels. It does not ship; its opinions do, as hashes and bytes (`teacher.npz`).
+**Tier 2, and tier 1's teacher.** all-MiniLM-L6-v2 (Apache-2.0), fine-tuned by `training/teacher.py` with one head for
+categories and one for levels; of a long prompt 80 pieces of words at the head and 46 at the tail are read. It ships in
+`accurate/` with weights of eight bits. Its opinions on every prompt and word are `teacher.npz`: hashes and bytes.
 
 ## Data
 
@@ -37,9 +38,12 @@ and one for levels. It does not ship; its opinions do, as hashes and bytes (`tea
 | CLINC150 | labels | CC BY 3.0 |
 | NQ-open, Stack Overflow titles | labels | CC BY-SA |
 | MMLU-Pro without MMLU's items, CRUX (Apache-2.0), MATH level 5 (MIT) | subject as category | as named |
-| BELLE (ODC-By); auto-j, FLASK, AlignBench (none stated); CodeAlpaca, InstructionWild (non-commercial) | unlabelled, for the teacher's opinions; temperatures and the levels' shift are fitted on labels of some | as named |
+| BELLE (ODC-By); auto-j, FLASK, AlignBench (none stated); CodeAlpaca, InstructionWild (non-commercial) | unlabelled text, on which a large model and our teacher gave opinions; temperatures, the levels' shift and the blend of both tiers are fitted on labels of some | as named |
 
-No public prompt is in this repository. `labels.tsv` holds labels that we gave to public prompts, by hash.
+No public prompt is in this repository. `labels.tsv` holds judgements on prompts of sources whose licence lets labels be
+fitted on, `opinions.tsv` judgements on unlabelled prompts of the others; both hold hashes and no text. **Most of both
+files, and most of the corpus, was written by a large language model that read the taxonomy**, not by people:
+`opinions.tsv` is distillation of that model, and the figures below say what a fit is worth without it.
 Never fitted on: the measuring set, our own held-out prompts, MMLU, GSM8K, MT-Bench, RouterArena.
 """
 
@@ -48,8 +52,9 @@ _LIMITS: Final = """## Limits
 * Categories overlap: of two defensible readings one counts as right here, `accepted` counts both.
 * Levels 4 and 5 are rare in public prompts; their figures rest on a handful.
 * English words come first; Chinese, Japanese and Korean are read by characters and pairs of them, other
-  scripts by words and pieces. The teacher is English, so what it adds for them is small.
-* Long texts are read at head, middle and tail only.
+  scripts by words and pieces. The encoder is English, so what it adds for them is small.
+* Long texts are read at head, middle and tail only, by tier 2 at head and tail.
+* The two tiers are blended and calibrated on public prompts of a few sources, English for the most part.
 * The text of a prompt is evidence and never a command: "this is level 1" moves the level only as far as
   those words did in training.
 """
@@ -60,26 +65,51 @@ def _table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
 
 
+_MEASURED: Final = {
+    "gold": "tier 1, on the measuring set",
+    "gold, both tiers": "tiers 1 and 2, on the measuring set",
+    "fold": "tier 1 fitted without a fold of other public sources, on that fold (one annotator)",
+    "fold, both tiers": "tiers 1 and 2, on that fold, which their blend is fitted on",
+    "own": "tier 1, on our own held-out prompts",
+    "own, both tiers": "tiers 1 and 2, on our own held-out prompts",
+}
+_STEPS: Final = (
+    "corpus only",
+    "and labels",
+    "quarter of what was judged",
+    "half of what was judged",
+    "and labels, opinions",
+)
+_HEADS: Final = {
+    "prompts": "prompts",
+    "category": "category %",
+    "accepted": "accepted %",
+    "top2": "top two %",
+    "macro_f1": "macro F1",
+    "level": "level %",
+    "within_one": "within one %",
+    "ece": "ECE",
+}
+
+
 def _summary(result: dict[str, object]) -> str:
-    names = {
-        "corpus only": "corpus only, no teacher, on the measuring set",
-        "gold": "shipped, on the measuring set",
-        "fold": "fitted without a fold of other public sources, on that fold (one annotator)",
-        "own": "shipped, on our own held-out prompts",
-    }
-    rows = [(name, *result[key].values()) for key, name in names.items() if isinstance(result[key], dict)]  # type: ignore[attr-defined]
-    head = (
-        "fit",
-        "prompts",
-        "category %",
-        "accepted %",
-        "top two %",
-        "macro F1",
-        "level %",
-        "within one %",
-        "ECE",
-    )
-    return _table(head, rows)
+    rows = [
+        (name, *(found[key] for key in _HEADS))
+        for key, name in _MEASURED.items()
+        if isinstance(found := result.get(key), dict)
+    ]
+    return _table(("shipped weights", *_HEADS.values()), rows)
+
+
+def _steps(result: dict[str, object]) -> str:
+    """One student of one seed on labels alone, without a teacher and without calibration, on the measuring set."""
+    keys = ("rows", "category", "top2", "macro_f1", "level")
+    rows = [
+        (name, *(found[key] for key in keys))
+        for name in _STEPS
+        if isinstance(found := result.get(name), dict)
+    ]
+    return _table(("tier 1 without a teacher, on", "rows", *(_HEADS[key] for key in keys[1:])), rows)
 
 
 def _groups(part: Part, name_of: dict[int, str]) -> str:
@@ -134,29 +164,41 @@ def _calibration(part: Part) -> str:
     return _table(("confidence", "prompts", "said", "right"), rows)
 
 
-def write(result: dict[str, object], parts: dict[str, Part], head: Head) -> None:
-    """Write the card for figures that were just measured."""
-    both = (
-        [*parts["gold"][0], *parts["fold"][0]],
-        tuple(a + b for a, b in zip(parts["gold"][1], parts["fold"][1], strict=True)),
-    )
+def _both(parts: dict[str, Part], suffix: str) -> Part:
+    """Measuring set and fold in one."""
+    (rows, (guesses, labels)), (more, (others, rest)) = parts[f"gold{suffix}"], parts[f"fold{suffix}"]
+    return [*rows, *more], ([*guesses, *others], [*labels, *rest])
+
+
+def _sections(parts: dict[str, Part], suffix: str) -> list[str]:
+    """Everything about one system: by category, by source, by length, by language, confusions, levels, calibration."""
+    both, own = _both(parts, suffix), parts[f"own{suffix}"]
     rows = both[0]
-    gold_and_fold: Part = both  # type: ignore[assignment]
-    sections = (
+    return [
+        f"### By category\n\n{_groups(both, {at: data.CATEGORIES[row.category].value for at, row in enumerate(rows)})}",
+        f"### By source\n\n{_groups(both, {at: row.source for at, row in enumerate(rows)})}",
+        f"### By length\n\n{_groups(both, {at: _length(row.prompt) for at, row in enumerate(rows)})}",
+        f"### By language, our own held-out prompts\n\n{_groups(own, {at: row.lang for at, row in enumerate(own[0])})}",
+        f"### Commonest confusions\n\n{_confusions(both)}",
+        f"### Levels, measuring set\n\n{_levels(parts[f'gold{suffix}'])}",
+        f"### Calibration\n\n{_calibration(both)}",
+    ]
+
+
+def write(result: dict[str, object], parts: dict[str, Part], head: Head, second: dict[str, object]) -> None:
+    """Write the card for figures that were just measured; `second` is the second tier's head."""
+    sections = [
         _ABOUT,
         f"## Figures\n\n{_summary(result)}",
-        f"Temperatures: {head.category_temperature} (categories), {head.level_temperature} (levels).\n",
-        "## By category (measuring set and fold)\n",
-        _groups(gold_and_fold, {at: data.CATEGORIES[row.category].value for at, row in enumerate(rows)}),
-        "## By source (measuring set and fold)\n",
-        _groups(gold_and_fold, {at: row.source for at, row in enumerate(rows)}),
-        "## By length (measuring set and fold)\n",
-        _groups(gold_and_fold, {at: _length(row.prompt) for at, row in enumerate(rows)}),
-        "## By language (our own held-out prompts)\n",
-        _groups(parts["own"], {at: row.lang for at, row in enumerate(parts["own"][0])}),
-        f"## Commonest confusions (measuring set and fold)\n\n{_confusions(gold_and_fold)}",
-        f"## Levels (measuring set)\n\n{_levels(parts['gold'])}",
-        f"## Calibration (measuring set and fold)\n\n{_calibration(gold_and_fold)}",
-        _LIMITS,
-    )
-    CARD.write_text("\n".join(sections), "utf-8")
+        f"{_steps(result)}",
+        f"Temperatures of tier 1: {head.category_temperature} (categories), {head.level_temperature} (levels).\n",
+    ]
+    if second:
+        sections.append(
+            f"Tier 2 is asked below a confidence of {second['threshold']}; weights of both opinions: "
+            f"{second['category']} (categories), {second['level']} (levels).\n"
+        )
+    sections += ["## Tier 1, measuring set and fold\n", *_sections(parts, "")]
+    if second:
+        sections += ["## Tiers 1 and 2, measuring set and fold\n", *_sections(parts, ", both tiers")]
+    CARD.write_text("\n".join([*sections, _LIMITS]), "utf-8")

@@ -1,7 +1,6 @@
 """Reads the training text: our own corpus from the repository, public prompts from a folder given by hand."""
 
 import gzip
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -9,11 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from dynaroute_mcp.corrections import fingerprint
 from dynaroute_mcp.taxonomy import Category
 
 CORPUS: Final = Path(__file__).parent / "corpus"
 LABELS: Final = Path(__file__).parent / "labels.tsv"
-"""Labels that we gave to public prompts: hash of the prompt, category, level. No prompt stands there."""
+"""Labels that we gave to public prompts of the sources in `FITTED`: digest of the prompt, category, second choice or
+`-`, level. No prompt stands there."""
+OPINIONS: Final = Path(__file__).parent / "opinions.tsv"
+"""What a large model thinks of unlabelled prompts of other sources, in the same form."""
 CATEGORIES: Final = tuple(Category)
 INDEX: Final = {category.value: number for number, category in enumerate(CATEGORIES)}
 
@@ -65,8 +68,7 @@ class Row:
 
 def digest(prompt: str) -> str:
     """Name of a prompt that does not tell it: equal for prompts that differ in case and spacing only."""
-    folded = " ".join(prompt.lower().split())
-    return hashlib.sha256(folded.encode("utf-8", "replace")).hexdigest()[:16]
+    return fingerprint(prompt).hex()[:16]
 
 
 def _lines(path: Path) -> Iterator[dict[str, object]]:
@@ -118,21 +120,46 @@ def public(folder: Path) -> list[Row]:
     """Labelled public prompts, without those that the measuring set `gold_dev.jsonl` holds."""
     held = {digest(row.prompt) for row in labelled(folder / "gold_dev.jsonl")}
     older = [replace(row, graded=False) for row in labelled(folder / "public_single.jsonl")]
-    rows = labelled(folder / "public_labelled.jsonl") + ours(folder) + older
+    rows = labelled(folder / "public_labelled.jsonl") + judged(folder, LABELS) + older
     unique = {digest(row.prompt): row for row in reversed(rows)}
     return [row for key, row in unique.items() if key not in held]
 
 
-def ours(folder: Path) -> list[Row]:
-    """Prompts of the unlabelled pool that we labelled ourselves, all from the sources in `FITTED`."""
-    labels = dict(line.split("\t", 1) for line in LABELS.read_text("utf-8").splitlines())
-    rows = []
+def judged(folder: Path, path: Path) -> list[Row]:
+    """Prompts of the unlabelled pool with what a file of ours (`LABELS`, `OPINIONS`) says of them."""
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    labels = dict(line.split("\t", 1) for line in lines)
+    rows = {}
     for raw in _lines(folder / "unlabelled_pool.jsonl.gz"):
-        label = labels.get(digest(str(raw["prompt"])))
-        if label:
-            category, level = label.split("\t")
-            rows.append(_row({**raw, "category": category, "level": level}))
+        key = digest(str(raw["prompt"]))
+        if key in labels:
+            category, second, level = labels[key].split("\t")
+            label = {"category": category, "second": second.strip("-"), "level": level}
+            rows[key] = _row({**raw, **label})
+    return list(rows.values())
+
+
+def fitted(folder: Path, *, opinions: bool = True) -> list[Row]:
+    """Every row that is fitted on: our text, labels of sources that allow it, exam items, a large model's opinions."""
+    public_rows = [row for row in public(folder) if row.source in FITTED]
+    return corpus() + public_rows + exams(folder) + (judged(folder, OPINIONS) if opinions else [])
+
+
+def corrections(path: Path, folder: Path) -> list[Row]:
+    """Corrections that a user exported, where the prompt was kept or lies in the folder."""
+    known = {digest(prompt): prompt for prompt in (*pool(folder), *(row.prompt for row in public(folder)))}
+    rows = []
+    for raw in _lines(path):
+        prompt = raw.get("text") or known.get(str(raw["digest"]))
+        if prompt:
+            rows.append(_row({**raw, "prompt": prompt, "source": "feedback"}))
     return rows
+
+
+def sources(folder: Path) -> dict[str, str]:
+    """Source of each prompt of the unlabelled pool, by digest."""
+    rows = _lines(folder / "unlabelled_pool.jsonl.gz")
+    return {digest(str(raw["prompt"])): str(raw["source"]) for raw in rows}
 
 
 def exams(folder: Path, each: int = 130) -> list[Row]:

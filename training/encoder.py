@@ -1,26 +1,25 @@
 """A transformer encoder with two heads, as the teacher and the second tier are: tokens, fitting, reading out."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
 from torch import nn
-from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoModel
 
 CATEGORIES: Final = 31
 OUTPUTS: Final = 36
 """31 categories, then five levels."""
-HEAD, TAIL = 80, 46
-"""Tokens that are read at both ends of a longer prompt; with the two marks 128 in all."""
 BATCH: Final = 32
 _FADE: Final = 0.9
 """Learning rate of a layer as a share of that of the layer above it."""
 _WARM_STEPS: Final = 60
-_MAX_CHARS: Final = 4000
+_EARLIER: Final = 0.35
+"""Share of an earlier model's opinion beside the labels."""
+_HEADS: Final = ((0, CATEGORIES), (CATEGORIES, OUTPUTS))
 
 
 class Encoder(nn.Module):
@@ -45,12 +44,13 @@ class Lesson:
 
     tokens: list[list[int]]
     targets: np.ndarray
-    """(prompts, 36): probabilities of categories and of levels."""
+    """(prompts, 36): probabilities of categories and of levels, from labels."""
     shift: np.ndarray
     """(prompts, 36): added to the logits before they are held against the targets."""
     weight: np.ndarray
     """(prompts, 2): what the categories and the levels of each count."""
-    pad: int = 0
+    earlier: np.ndarray | None = None
+    """(prompts, 36): probabilities that an earlier model gave; they share the weight with the labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,6 @@ class Progress:
     model: Encoder
     optimizer: torch.optim.Optimizer
     passes: int = 0
-    history: list[str] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,20 +100,6 @@ def begin(folder: Path, recipe: Recipe) -> Progress:
     return Progress(model, torch.optim.AdamW(listed, weight_decay=0.01, fused=True))
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, prompts: list[str]) -> list[list[int]]:
-    """Token ids of each prompt; of a long one only its head and its tail."""
-    clipped = [p if len(p) < _MAX_CHARS else p[:2500] + "\n" + p[-1500:] for p in prompts]
-    rows = []
-    for ids in tokenizer(clipped, add_special_tokens=False)["input_ids"]:
-        kept = ids if len(ids) <= HEAD + TAIL else ids[:HEAD] + ids[-TAIL:]
-        rows.append([tokenizer.cls_token_id, *kept, tokenizer.sep_token_id])
-    return rows
-
-
-def tokenizer_of(folder: Path) -> PreTrainedTokenizerBase:
-    return AutoTokenizer.from_pretrained(folder, model_max_length=1_000_000)
-
-
 def batches(rows: list[list[int]], rng: np.random.Generator | None) -> list[np.ndarray]:
     """Positions in batches of like length, in random order; in order of length without `rng`."""
     noise = rng.uniform(0, 12, len(rows)) if rng else np.zeros(len(rows))
@@ -125,20 +110,20 @@ def batches(rows: list[list[int]], rng: np.random.Generator | None) -> list[np.n
     return parts
 
 
-def pad(rows: list[list[int]], filler: int) -> tuple[torch.Tensor, torch.Tensor]:
+def pad(rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and mask of one batch."""
     width = max(map(len, rows))
-    ids = torch.tensor([ids + [filler] * (width - len(ids)) for ids in rows])
+    ids = torch.tensor([ids + [0] * (width - len(ids)) for ids in rows])
     return ids, (torch.arange(width)[None] < torch.tensor([len(r) for r in rows])[:, None]).long()
 
 
-def predict(model: Encoder, rows: list[list[int]], filler: int) -> np.ndarray:
+def predict(model: Encoder, rows: list[list[int]]) -> np.ndarray:
     """Logits (prompts, 36), in the order of `rows`."""
     model.eval()
     logits = np.zeros((len(rows), OUTPUTS), np.float32)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         for part in batches(rows, None):
-            logits[part] = model(*pad([rows[i] for i in part], filler)).float().numpy()
+            logits[part] = model(*pad([rows[i] for i in part])).float().numpy()
     return logits
 
 
@@ -170,18 +155,21 @@ def _rate(recipe: Recipe, done: float) -> float:
 
 def _loss(model: Encoder, lesson: Lesson, part: np.ndarray) -> torch.Tensor:
     with torch.autocast("cpu", torch.bfloat16):
-        out = model(*pad([lesson.tokens[i] for i in part], lesson.pad))
+        out = model(*pad([lesson.tokens[i] for i in part]))
     targets, shift, weight = (
         torch.from_numpy(rows[part].astype(np.float32))
         for rows in (lesson.targets, lesson.shift, lesson.weight)
     )
     shifted, loss = out.float() + shift, torch.zeros(())
-    for place, (first, last) in enumerate(_heads()):
-        surprise = -(targets[:, first:last] * torch.log_softmax(shifted[:, first:last], 1)).sum(1)
+    for place, (first, last) in enumerate(_HEADS):
+        surprise = _surprise(targets[:, first:last], shifted[:, first:last])
+        if lesson.earlier is not None:
+            earlier = torch.from_numpy(lesson.earlier[part, first:last].astype(np.float32))
+            other = _surprise(earlier, out.float()[:, first:last])
+            surprise = (1 - _EARLIER) * surprise + _EARLIER * other
         loss = loss + (surprise * weight[:, place]).mean()
     return loss
 
 
-def _heads() -> Iterator[tuple[int, int]]:
-    yield 0, CATEGORIES
-    yield CATEGORIES, OUTPUTS
+def _surprise(targets: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    return -(targets * torch.log_softmax(logits, 1)).sum(1)

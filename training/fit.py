@@ -1,7 +1,8 @@
-"""Fits the local classifier and writes its weights, its manifest and its model card.
+"""Fits the local classifier and writes its weights, those of the second tier, the manifest and the model card.
 
-`python -m training.fit` fits on the repository's own corpus and only prints figures. With `--public DIR` it
-fits on everything that the model card names, prints both results and writes the files. About six minutes.
+`python -m training.fit` fits on the repository's own corpus and only prints figures. With `--public DIR` it fits on
+everything that the model card names, prints what each part of it adds and writes the first tier's files; with
+`--work DIR`, where `training.teacher` left its weights, the second tier's too. About ten minutes.
 """
 
 import argparse
@@ -17,10 +18,12 @@ from benchmarks.classify import Guess, Label, figures, guess
 from scipy.optimize import minimize
 
 from dynaroute_mcp.classifier.model import LocalClassifier
+from dynaroute_mcp.classifier.second import SecondTier
 from dynaroute_mcp.classifier.weights import Weights, dump
 from training import card, data, student
 from training.export import quantize
-from training.priors import offsets
+from training.priors import importance, offsets
+from training.student import softmax
 
 ROOT: Final = Path(__file__).parent.parent
 WEIGHTS: Final = ROOT / "src/dynaroute_mcp/classifier/weights.bin"
@@ -29,6 +32,15 @@ OPINIONS: Final = Path(__file__).parent / "teacher.npz"
 SEEDS: Final = (0, 1, 2)
 RECIPE: Final = student.Recipe(hidden=4, epochs=4, keep=0.6)
 _SMOOTH: Final = 0.05
+Parts = dict[str, card.Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Rows that were kept from a fit, and its weights."""
+
+    kept: list[data.Row]
+    weights: Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +67,6 @@ def opinions() -> Opinions:
     )
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return powers / powers.sum(1, keepdims=True)
-
-
 def is_foreign(prompt: str) -> bool:
     """Whether the teacher, who reads English, cannot be asked: more than a tenth of the letters are not ASCII."""
     letters = [char for char in prompt[:1000] if char.isalpha()]
@@ -84,6 +91,8 @@ def lesson(
     rows: list[data.Row], pool: list[str], taught: Opinions | None
 ) -> tuple[student.Lesson, np.ndarray]:
     """What the student learns, and the row of each slot that it may use."""
+    labelled = {data.digest(row.prompt) for row in rows}
+    pool = [prompt for prompt in pool if data.digest(prompt) not in labelled]
     prompts = [row.prompt for row in rows] + pool
     words = taught.words if taught else []
     seen = student.slots(prompts) + [student.lone(word) for word in words]
@@ -95,6 +104,8 @@ def lesson(
     shift[: len(rows)] = np.concatenate(offsets(rows), 1)
     shares = {"corpus": (1.0, 0.5), "exams": (0.5, 0.25)}
     weight[: len(rows)] = [shares.get(row.source, (1.5, 1.0)) for row in rows]
+    if taught:  # it has learnt from the same labels, and is less noisy than they are
+        weight[: len(rows), 1] *= 0.4
     weight[len(rows) :, 0] = 1.0
     weight[len(prompts) :, 0] = 0.25
     foreign = np.array(
@@ -118,12 +129,13 @@ def calibrate(logits: np.ndarray, rows: list[data.Row]) -> tuple[tuple[float, fl
     right = np.array([row.category for row in rows])
     graded = np.array([row.graded for row in rows])
     level = np.array([row.level for row in rows])[graded]
+    weight = importance(level)
 
     def loss(params: np.ndarray) -> float:
         temperatures, shift = np.exp(params[:2]), np.array([*params[2:], 0.0])
         c = softmax(logits[:, :31] / temperatures[0])[np.arange(len(rows)), right]
         grades = softmax((logits[graded, 31:] + shift) / temperatures[1])[np.arange(len(level)), level]
-        return -float(np.log(c).mean() + np.log(grades).mean()) + 0.01 * float((shift**2).sum())
+        return -float(np.log(c).mean() + (weight * np.log(grades)).mean()) + 0.1 * float((shift**2).sum())
 
     found = minimize(loss, np.zeros(6), method="Nelder-Mead", options={"maxiter": 4000}).x
     first, second = np.exp(found[:2])
@@ -137,11 +149,38 @@ def measure(weights: Weights, rows: list[data.Row]) -> tuple[list[Guess], list[L
     return [guess(classifier.classify(row.prompt)) for row in rows], labels
 
 
-def alone(gold: list[data.Row]) -> dict[str, object]:
-    """Figures of a fit on the corpus only: no public prompt, no teacher."""
-    work, index = lesson(data.corpus(), [], None)
-    model = train(work, index)
+def alone(rows: list[data.Row], gold: list[data.Row]) -> dict[str, object]:
+    """Figures of one fit on labels only: no teacher, no unlabelled prompt, no calibration."""
+    work, index = lesson(rows, [], None)
+    model = student.fit(work, RECIPE, int(index.max()), SEEDS[0])
     return dict(figures(*measure(quantize(model, index, (1.0, 1.0), [0.0] * 5), gold)))
+
+
+def steps(folder: Path, gold: list[data.Row]) -> dict[str, object]:
+    """What the corpus, labels and opinions add one after the other, and a quarter and a half of both last."""
+    plain, whole = data.fitted(folder, opinions=False), data.fitted(folder)
+    judged = {
+        data.digest(r.prompt) for path in (data.LABELS, data.OPINIONS) for r in data.judged(folder, path)
+    }
+
+    def share(part: int) -> list[data.Row]:
+        keys = {row.prompt: data.digest(row.prompt) for row in whole}
+        return [
+            row for row in whole if keys[row.prompt] not in judged or int(keys[row.prompt], 16) % 4 < part
+        ]
+
+    rows = {
+        "corpus only": data.corpus(),
+        "and labels": plain,
+        "and labels, opinions": whole,
+        "quarter of what was judged": share(1),
+        "half of what was judged": share(2),
+    }
+    found: dict[str, object] = {}
+    for name, chosen in rows.items():
+        found[name] = {"rows": len(chosen), **alone(chosen, gold)}
+        print(f"{name}:", found[name], flush=True)
+    return found
 
 
 def fold(folder: Path, taught: Opinions) -> tuple[tuple[float, float], list[float], list[data.Row], Weights]:
@@ -150,25 +189,22 @@ def fold(folder: Path, taught: Opinions) -> tuple[tuple[float, float], list[floa
     kept = [row for row in public if row.source not in data.FITTED][::2]
     hidden = {data.digest(row.prompt) for row in kept}
     pool = [prompt for prompt in data.pool(folder) if data.digest(prompt) not in hidden]
-    work, index = lesson(fitted(folder), pool, taught)
+    work, index = lesson(data.fitted(folder), pool, taught)
     model = train(work, index)
     logits = student.logits(model, student.matrix(student.slots([row.prompt for row in kept]), index))
     temperatures, shift = calibrate(logits, kept)
     return temperatures, shift, kept, quantize(model, index, temperatures, shift)
 
 
-def fitted(folder: Path) -> list[data.Row]:
-    """Every row whose label is fitted on."""
-    public = [row for row in data.public(folder) if row.source in data.FITTED]
-    return data.corpus() + public + data.exams(folder)
-
-
 def everything(
-    folder: Path, taught: Opinions, calibration: tuple[tuple[float, float], list[float]]
+    folder: Path,
+    taught: Opinions,
+    calibration: tuple[tuple[float, float], list[float]],
+    extra: list[data.Row],
 ) -> Weights:
-    """The weights that ship."""
+    """The weights that ship; `extra` are corrections of a user's own."""
     others = [row.prompt for row in data.public(folder) if row.source not in data.FITTED]
-    work, index = lesson(fitted(folder), data.pool(folder) + others, taught)
+    work, index = lesson([*data.fitted(folder), *extra], data.pool(folder) + others, taught)
     return quantize(train(work, index), index, *calibration)
 
 
@@ -176,9 +212,46 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def first_tier(folder: Path, gold: list[data.Row], extra: list[data.Row]) -> tuple[Weights, Parts, Folded]:
+    """Fit, calibrate and measure the first tier."""
+    taught = opinions()
+    temperatures, shift, kept, folded = fold(folder, taught)
+    weights = everything(folder, taught, (temperatures, shift), extra)
+    parts = {
+        "gold": (gold, measure(weights, gold)),
+        "fold": (kept, measure(folded, kept)),
+        "own": (data.held_out(), measure(weights, data.held_out())),
+    }
+    return weights, parts, Folded(kept, folded)
+
+
+def second_tier(work: Path, folded: Folded, weights: Weights, parts: Parts) -> dict[str, object]:
+    """Write the second tier's files, find how to use it, and add the figures of both tiers to the parts."""
+    from training import accurate, encoder, teacher
+
+    state = work / f"generation-{len(teacher.GENERATIONS)}.pt"
+    progress = encoder.begin(teacher.base(), teacher.GENERATIONS[-1])
+    progress.load(state)
+    accurate.make(progress.model)
+    labels = [LocalClassifier(folded.weights).classify(row.prompt) for row in folded.kept]
+    first = np.array([[*(x.categories[c] for c in data.CATEGORIES), *x.levels.values()] for x in labels])
+    logits = accurate.logits_of([row.prompt for row in folded.kept])
+    head = accurate.write(accurate.blend(first, logits, folded.kept))
+    for name, fitted in (("gold", weights), ("fold", folded.weights), ("own", weights)):
+        rows, (_, expected) = parts[name]
+        judge = SecondTier(accurate.extra(), LocalClassifier(fitted))
+        parts[f"{name}, both tiers"] = (
+            rows,
+            ([guess(accurate.judged(judge, r.prompt)) for r in rows], expected),
+        )
+    return head
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--public", type=Path, help="folder with the public prompts; writes the files")
+    parser.add_argument("--work", type=Path, help="folder where `training.teacher` left its weights")
+    parser.add_argument("--feedback", type=Path, help="corrections that `dynaroute feedback export` wrote")
     parser.add_argument(
         "--gold", type=Path, help="labelled file to measure on; default: gold_dev.jsonl there"
     )
@@ -186,28 +259,23 @@ def main() -> None:
     torch.set_num_threads(2)
     gold_path = options.gold or (options.public / "gold_dev.jsonl" if options.public else None)
     gold = data.labelled(gold_path) if gold_path else data.held_out()
-    result: dict[str, object] = {"corpus only": alone(gold)}
-    print("corpus only:", result["corpus only"], flush=True)
     if options.public is None:
+        print("corpus only:", alone(data.corpus(), gold), flush=True)
         return
-    taught = opinions()
-    temperatures, shift, kept, folded = fold(options.public, taught)
-    weights = everything(options.public, taught, (temperatures, shift))
-    parts = {
-        "gold": (gold, measure(weights, gold)),
-        "fold": (kept, measure(folded, kept)),
-        "own": (data.held_out(), measure(weights, data.held_out())),
-    }
-    for name, (_, answers) in parts.items():
-        result[name] = figures(*answers)
-        print(f"{name}:", result[name], flush=True)
+    corrected = data.corrections(options.feedback, options.public) if options.feedback else []
+    weights, parts, folded = first_tier(options.public, gold, corrected)
     content = dump(weights)
     WEIGHTS.write_bytes(content)
-    inputs = {path.name: sha256(path.read_bytes()) for path in (OPINIONS, data.LABELS)}
+    head = second_tier(options.work, folded, weights, parts) if options.work else {}
+    result: dict[str, object] = {name: figures(*answers) for name, (_, answers) in parts.items()}
+    for name, found in result.items():
+        print(f"{name}:", found, flush=True)
+    result |= steps(options.public, gold)
+    inputs = {path.name: sha256(path.read_bytes()) for path in (OPINIONS, data.LABELS, data.OPINIONS)}
     inputs["corpus"] = sha256(b"".join(path.read_bytes() for path in sorted(data.CORPUS.glob("*.jsonl"))))
-    manifest = {"weights": sha256(content), "inputs": inputs, "figures": result}
+    manifest = {"weights": sha256(content), "accurate": head, "inputs": inputs, "figures": result}
     MANIFEST.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
-    card.write(result, parts, weights.head)
+    card.write(result, parts, weights.head, head)
 
 
 if __name__ == "__main__":

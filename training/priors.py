@@ -25,6 +25,13 @@ def shares(rows: list[Row]) -> tuple[np.ndarray, np.ndarray]:
     return c / c.sum(), hard / hard.sum()
 
 
+def importance(levels: np.ndarray) -> np.ndarray:
+    """Weight of each row, given its level (0 to 4), so that together they are as hard as real use; the mean is 1."""
+    share = np.bincount(levels, minlength=len(LEVELS_IN_USE)) / len(levels)
+    weight = LEVELS_IN_USE[levels] / share[levels]
+    return weight / weight.mean()
+
+
 def offsets(rows: list[Row]) -> tuple[np.ndarray, np.ndarray]:
     """What to add to the logits of each row while fitting: (rows, 31) and (rows, 5)."""
     own = [row for row in rows if row.source == "corpus"]

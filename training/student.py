@@ -14,6 +14,12 @@ OUTPUTS: Final = 36
 MAX_ROWS: Final = 65_535
 
 
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of each row of logits."""
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
 @dataclass(slots=True)
 class Matrix:
     """The features of many prompts: for prompt i, `rows[start[i]:start[i + 1]]` with their weights."""
