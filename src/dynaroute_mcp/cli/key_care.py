@@ -47,14 +47,14 @@ def show(key_id: str, *, as_json: bool) -> None:
 def edit(
     key_id: str, *, clear: tuple[str, ...], as_json: bool, **options: Any
 ) -> None:  # Any: click's values
-    r"""Change the limits and preferences of the key with the id KEY_ID.
+    """Change the limits and preferences of the key with the id KEY_ID.
 
     What no option names stays as it is. It holds from the key's next request on, in every process.
 
     \b
     dynaroute keys edit key_1a2b3c4d5e6f --requests-per-day 500 --exclude openrouter
     dynaroute keys edit key_1a2b3c4d5e6f --clear models --rule "Debugging=anthropic"
-    """
+    """  # noqa: D301 -- click's mark of a block kept as it is
     now = surroundings().ambient.clock()
     untouched = {name: getattr(NO_TERMS, name) for name in clear}
 
@@ -170,13 +170,13 @@ def remove_provider(key_id: str, provider: str, *, as_json: bool) -> None:
 )
 @json_option
 def master_key(*, keyring: bool, as_json: bool) -> None:
-    r"""Make a master key for DYNAROUTE_ENCRYPTION_KEY, under which providers' own keys are encrypted.
+    """Make a master key for DYNAROUTE_ENCRYPTION_KEY, under which providers' own keys are encrypted.
 
     \b
     To change the master key: put the new one before the old one, by a comma,
         DYNAROUTE_ENCRYPTION_KEY=NEW,OLD
     then run `dynaroute keys reencrypt`, restart, and take the old one out.
-    """
+    """  # noqa: D301 -- click's mark of a block kept as it is
     master = secrets.token_urlsafe(32)
     if keyring:
         write_keyring(master)

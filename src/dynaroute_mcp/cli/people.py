@@ -39,7 +39,7 @@ def keys() -> None:
 def create(
     owner: str, *, plan: str | None, sandbox: bool, as_json: bool, **options: Any
 ) -> None:  # Any: click's values
-    r"""Make a key for OWNER, an e-mail address or a name. It is shown once.
+    """Make a key for OWNER, an e-mail address or a name. It is shown once.
 
     Limits count beside the owner's plan; preferences come after a request's own wishes and before the configuration's.
 
@@ -47,7 +47,7 @@ def create(
     dynaroute keys create alice --requests-per-day 500 --usd-per-month 5
     dynaroute keys create ci --model gpt-6-luna --expires-days 30
     dynaroute keys create bob --exclude deepseek --rule "Debugging=anthropic/claude-haiku-5-5"
-    """
+    """  # noqa: D301 -- click's mark of a block kept as it is
     terms = edited(NO_TERMS, options, surroundings().ambient.clock())
 
     async def work(core: Core) -> None:
