@@ -13,6 +13,8 @@ from dynaroute_mcp.errors import InvalidRequest, NotFound
 from dynaroute_mcp.store.base import FeedbackRow, Store
 from dynaroute_mcp.taxonomy import Category, Level
 
+__all__ = ["MAX_TEXT_CHARS", "Correction", "FeedbackRow", "correct", "fingerprint"]
+
 MAX_TEXT_CHARS: Final = 100_000
 """A longer prompt is not kept: nobody fits on it."""
 

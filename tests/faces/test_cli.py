@@ -61,7 +61,7 @@ def test_help_says_of_each_command_what_the_command_says_of_itself(shell: Shell)
 
 
 def test_every_command_explains_itself_and_can_speak_json() -> None:
-    streams = {("serve",), ("mcp",), ("db", "export")}
+    streams = {("serve",), ("mcp",), ("db", "export"), ("feedback", "export")}
 
     for path, command in every(cli):
         assert command.help, path

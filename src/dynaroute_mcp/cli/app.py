@@ -36,7 +36,7 @@ COMMANDS: Final = {
     "mcp": Entry("Serve", "stdio", "Serve the MCP tools over stdio, at once."),
     "config": Entry("Serve", "clients", "Print the configuration that an MCP client needs."),
     "doctor": Entry("Upkeep", "doctor", "Check the installation and say what to do next."),
-    "discover": Entry("Upkeep", "discover", "List and test the models of servers on this machine."),
+    "discover": Entry("Upkeep", "discover", "List and test the models of local servers."),
     "catalog": Entry("Upkeep", "catalog", "Compare the prices with other lists, and update them."),
     "tokens": Entry("Upkeep", "tokens", "Count tokens, and install what exact counts need."),
     "db": Entry("Upkeep", "database", "Check, copy, shrink and export the database."),

@@ -24,7 +24,9 @@ _HEADINGS = (
 @click.option("--again", is_flag=True, help="Test every model anew.")
 @json_option
 def discover(*, test: bool, again: bool, as_json: bool) -> None:
-    """List the models of Ollama, llama.cpp, LM Studio and vLLM on this machine.
+    """List and test the models of local servers.
+
+    Looked for on this machine: Ollama, llama.cpp, LM Studio and vLLM.
 
     A test is one prompt with three small tasks: it shows the speed, and up to which level (3 at most) a model can be
     trusted. What it showed is remembered beside the database; servers test a few models by themselves.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Self
 from dynaroute_mcp.results.base import Result, iso
 
 if TYPE_CHECKING:
-    from dynaroute_mcp.store.base import FeedbackRow
+    from dynaroute_mcp.corrections import FeedbackRow
 
 
 class Corrected(Result):
