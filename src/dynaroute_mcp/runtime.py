@@ -25,6 +25,7 @@ from dynaroute_mcp.books import Books, Experience
 from dynaroute_mcp.calling import Calling
 from dynaroute_mcp.catalog import Catalog, Model, load_catalog
 from dynaroute_mcp.catalog import Dialect as DialectName
+from dynaroute_mcp.classifier import Classifier
 from dynaroute_mcp.classifier.model import load_classifier
 from dynaroute_mcp.classifier.second import find_second_tier
 from dynaroute_mcp.errors import StoreUnavailable
@@ -104,7 +105,7 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
     """
     overlay = settings.catalog_overlay or _if_file(HOME / "catalog.yaml")
     catalog = await anyio.to_thread.run_sync(load_catalog, None, overlay)
-    classifier = await anyio.to_thread.run_sync(load_classifier)
+    classifier = await anyio.to_thread.run_sync(_judge, settings)
     async with (
         open_store(settings.database) as store,
         Wire.open(now=ambient.clock) as wire,
@@ -121,7 +122,7 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
         real = _lane(availability, spoken, lambda: availability.endpoints, settings, ambient)
         reports = Reports(store, availability, ambient, real.health)
         router = Router(
-            classifier=(find_second_tier(classifier) if settings.classifier.accurate else None) or classifier,
+            classifier=classifier,
             availability=availability,
             books=books,
             real=real,
@@ -165,6 +166,12 @@ def _local(
         untested=settings.untested_local_level,
         clock=ambient.clock,
     )
+
+
+def _judge(settings: Settings) -> Classifier:
+    """The first tier, with the second behind it where that is installed and wanted."""
+    first = load_classifier()
+    return (find_second_tier(first) if settings.classifier.accurate else None) or first
 
 
 def _lane(
