@@ -141,8 +141,8 @@ class SqliteStore:
         await self._writer.submit(work.begin(intent, holds))
 
     async def settle(self, outcome: Outcome, charged_nano_usd: int | None) -> None:
-        """Complete an intent; it may still be on its way to the disk, where a charge that is too high stands."""
-        await self._writer.submit(work.settle(outcome, charged_nano_usd), forced=False)
+        """Complete an intent."""
+        await self._writer.submit(work.settle(outcome, charged_nano_usd))
 
     async def counters(self, scopes: Sequence[str]) -> Sequence[CounterRow]:
         """Read all counters of these scopes."""

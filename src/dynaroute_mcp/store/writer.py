@@ -63,8 +63,6 @@ class _Job(Generic[_T]):
 @dataclass(slots=True)
 class _Batch:
     jobs: list[_Job[object]] = field(default_factory=list)
-    forced: bool = False
-    """To the disk before anybody goes on; else to the operating system, which a killed process does not lose."""
     done: anyio.Event = field(default_factory=anyio.Event)
     failure: StoreUnavailable | None = field(
         default_factory=lambda: StoreUnavailable("this was not recorded")
@@ -86,15 +84,10 @@ class Writer:
         self._wake = anyio.Event()
         self._closing = False
 
-    async def submit(self, work: Work[_T], *, forced: bool = True) -> _T:
-        """Have a job done; it is committed when this returns.
+    async def submit(self, work: Work[_T]) -> _T:
+        """Have a job done; it is committed durably when this returns.
 
         A cancelled caller still waits for its job, so that nobody is left in doubt whether it was done.
-
-        Args:
-            work: what to do.
-            forced: it must survive a loss of power too. The completion of an intent need not: until the disk has
-                it, the intent stands there with its whole reservation, and the next forced commit takes it along.
 
         Raises:
             StoreUnavailable: the batch could not be written, and none of it was.
@@ -105,7 +98,6 @@ class Writer:
                 raise StoreUnavailable("the database is being closed; this was not recorded")
             job = _Job(work)
             batch = self._join(job)
-            batch.forced |= forced
             with anyio.CancelScope(shield=True):
                 await batch.done.wait()
         if batch.failure is not None:
@@ -150,7 +142,7 @@ class Writer:
     def _write(self, batch: _Batch) -> None:
         try:
             with self._link.use() as connection, exclusive(self._path):
-                self._commit(connection, batch)
+                self._commit(connection, batch.jobs)
                 self._link.verify()
                 batch.failure = None
                 self._checkpointer.after_commit(connection)
@@ -158,12 +150,11 @@ class Writer:
             batch.failure = error
             _log.warning("batch not written", extra={"jobs": len(batch.jobs), "reason": str(error)})
 
-    def _commit(self, connection: sqlite3.Connection, batch: _Batch) -> None:
-        connection.execute(f"PRAGMA synchronous = {'FULL' if batch.forced else 'NORMAL'}")
+    def _commit(self, connection: sqlite3.Connection, jobs: list[_Job[object]]) -> None:
         connection.execute("BEGIN IMMEDIATE")
         check_schema(connection, self._path)
         transaction = Transaction(connection, Ledger(connection))
-        for job in batch.jobs:
+        for job in jobs:
             job.run(transaction)
         transaction.ledger.write()
         connection.execute("COMMIT")
