@@ -27,6 +27,8 @@ temperatures follow. Three students with different seeds are averaged into one.
 **Tier 2, and tier 1's teacher.** all-MiniLM-L6-v2 (Apache-2.0), fine-tuned by `training/teacher.py` with one head for
 categories and one for levels; of a long prompt 80 pieces of words at the head and 46 at the tail are read. It ships in
 `accurate/` with weights of eight bits. Its opinions on every prompt and word are `teacher.npz`: hashes and bytes.
+The first generation behind the shipped weights was fitted before the last third of the judgements and of the corpus was
+there; the second, which ships, was fitted on all of it.
 
 ## Data
 
@@ -44,6 +46,7 @@ No public prompt is in this repository. `labels.tsv` holds judgements on prompts
 fitted on, `opinions.tsv` judgements on unlabelled prompts of the others; both hold hashes and no text. **Most of both
 files, and most of the corpus, was written by a large language model that read the taxonomy**, not by people:
 `opinions.tsv` is distillation of that model, and the figures below say what a fit is worth without it.
+The measuring set was looked at between fits, six times; what was chosen was chosen on the fold.
 Never fitted on: the measuring set, our own held-out prompts, MMLU, GSM8K, MT-Bench, RouterArena.
 """
 
