@@ -124,10 +124,15 @@ class Reports:
         include_retired: bool = False,
         own: OwnKeys = NO_OWN_KEYS,
     ) -> tuple[Listing, ...]:
-        """List models, those that can be called first, then by name of the provider and price."""
+        """List models, those that can be called first, then by name of the provider and price.
+
+        A provider goes by its id, or by what other tools call it: `gemini` is `google`.
+        """
         await self._availability.ready()
-        now = self._clock()
-        listings = [self._listing(model, now, own) for model in self._availability.catalog.models]
+        now, catalog = self._clock(), self._availability.catalog
+        if provider is not None and (known := catalog.find_provider(provider)):
+            provider = known.id
+        listings = [self._listing(model, now, own) for model in catalog.models]
         kept = [
             row
             for row in listings

@@ -1,6 +1,8 @@
 """`keys show`, `edit`, `rotate` and the providers' keys that a key brings along, as a person types them."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -76,12 +78,12 @@ def test_a_rotation_shows_the_new_secret_once_and_says_how_long_the_old_one_live
     rotated = shell("keys", "rotate", new["key_id"], "--grace-s", "3600")
     secret = rotated.stdout.splitlines()[0]
 
-    assert "accepted until 2026-11-22T01:00:00Z" in rotated.stdout
+    assert "accepted until 2026-11-22T01:00:00Z" in rotated.stderr
     for key in (secret, new["api_key"]):
         assert shell("keys", "verify", "-", stdin=key).exit_code == 0
     assert "newer key" in shell("keys", "verify", "-", stdin=new["api_key"]).stdout
     last = shell("keys", "rotate", new["key_id"])
-    assert "The old key stopped" in last.stdout
+    assert "The old key stopped" in last.stderr
     assert shell("keys", "verify", "-", stdin=secret).exit_code == 3
     assert shell.json("keys", "rotate", new["key_id"])["old_key_accepted_until"] is None
 
@@ -103,6 +105,33 @@ def test_a_providers_key_is_kept_listed_and_forgotten_and_never_shown(shell: She
     as_json = shell.json("keys", "add-provider", key_id, "openai", "-", stdin=SECRET)
     assert as_json["provider"] == "openai"
     assert shell.json("keys", "remove-provider", key_id, "openai")["deleted"] is True
+
+
+def test_a_shell_that_takes_a_secret_from_stdout_takes_nothing_else(shell: Shell) -> None:
+    key_id = made(shell)
+    told = [
+        shell("keys", "create", "bob"),
+        shell("keys", "rotate", key_id),
+        shell("keys", "master-key"),
+    ]
+
+    assert [len(each.stdout.split()) for each in told] == [1, 1, 1]
+    assert all(each.stderr for each in told)
+
+
+def test_a_limit_in_dollars_is_shown_as_dollars(shell: Shell) -> None:
+    key_id = shell.json("keys", "create", "alice", "--usd-per-month", "5")["key_id"]
+
+    assert "dollars a month  $5.00\n" in shell("keys", "show", key_id).stdout
+
+
+def test_the_examples_in_the_help_of_a_key_work(shell: Shell) -> None:
+    examples = re.findall(
+        r"^  dynaroute (keys create .*)$", shell("keys", "create", "-h").stdout, re.MULTILINE
+    )
+
+    assert len(examples) == 3
+    assert [shell(*shlex.split(example)).exit_code for example in examples] == [0, 0, 0]
 
 
 def test_without_a_master_key_the_command_says_what_to_do(tmp_path: Path) -> None:

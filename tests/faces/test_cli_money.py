@@ -63,6 +63,37 @@ def test_models_that_cannot_be_called_say_why(shell: Shell) -> None:
     assert "retired" not in shell("models").stdout
 
 
+def test_a_provider_goes_by_the_name_in_its_models_ids_too(shell: Shell) -> None:
+    assert shell("models", "--provider", "gemini").stdout == shell("models", "--provider", "google").stdout
+
+
+def test_where_no_model_is_left_the_providers_are_named(shell: Shell) -> None:
+    told = shell("models", "--provider", "antropic").stdout
+
+    assert told.startswith("no model passes these filters; the providers are anthropic, ")
+
+
+def test_a_table_that_is_too_wide_for_the_terminal_is_told_row_by_row_and_loses_no_figure(
+    shell: Shell,
+) -> None:
+    shell("route", "hi")
+    shell.columns = 60
+    seen = shell("usage", terminal=True).stdout
+    calls = seen.partition("when (UTC)")[2].splitlines()
+
+    assert [line.split()[0] for line in calls[1:]] == ["request", "model", "level", "cost"]
+    assert shell("usage", "--period", "month").stdout.split()[-1] == calls[-1].split()[-1]
+
+
+def test_how_a_call_ended_is_told_where_one_failed(tmp_path: Path) -> None:
+    shell = Shell(tmp_path, Script(always=failure(ProviderUnavailable)))
+    shell("route", "--model", LUNA, "hi")
+    told = shell("usage").stdout.splitlines()
+
+    assert told[-2].endswith("status")
+    assert told[-1].endswith("error")
+
+
 def test_models_can_be_filtered(shell: Shell) -> None:
     rows = shell.json("models", "--capability", "vision", "--level", "5", "--available")["models"]
 

@@ -39,6 +39,12 @@ def test_a_prompt_from_stdin_is_kept_when_its_owner_says_so(tmp_path: Path) -> N
     assert json.loads(listed.stdout)["feedback"][0]["text"] == "Tell me about tides"
 
 
+def test_an_empty_list_of_corrections_says_how_one_is_made(tmp_path: Path) -> None:
+    told = Shell(tmp_path)("feedback", "list").stdout
+
+    assert told == "nothing was corrected yet; `dynaroute feedback REQUEST_ID PROMPT` does it\n"
+
+
 def test_what_was_corrected_is_listed_and_exported_oldest_first(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     for category in ("Physics", "Geography"):

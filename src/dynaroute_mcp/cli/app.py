@@ -105,7 +105,7 @@ def _refuse(ctx: click.Context, name: str) -> NoReturn:
 @click.command(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Every command takes --json (for scripts) and --help. Exit codes: docs/errors.md.",
+    epilog="What prints a result takes --json (for scripts), everything --help. Exit codes: docs/errors.md.",
 )
 @click.option(
     "--config", type=click.Path(path_type=Path), help="Configuration file, in place of DYNAROUTE_CONFIG."

@@ -184,7 +184,8 @@ def _show_label(label: Classification) -> None:
             **_label_facts(label),
             "cost tier": label.level.cost_tier,
             "signals": "; ".join(label.signals) or None,
-            "decided by": f"classifier {label.tier}",
+            "difficulty": None if label.difficulty is None else _difficulty(label.difficulty),
+            "decided by": f"tier {label.tier.removeprefix('L')} of the classifier",
         }
     )
     click.echo()
@@ -195,6 +196,10 @@ def _show_label(label: Classification) -> None:
         [("level", ""), ("share", ">"), ("", "cyan")],
         [(f"{level:d} {level.title}", *_bar(share)) for level, share in label.levels.items()],
     )
+
+
+def _difficulty(chance: float) -> str:
+    return f"{chance:.2f}: how likely a small model falls short where a frontier model does not"
 
 
 def _label_facts(label: Classification) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ import click
 
 from dynaroute_mcp.cli.render import facts, note
 from dynaroute_mcp.cli.session import emit, json_option, settings, with_core
-from dynaroute_mcp.cli.text import escape
+from dynaroute_mcp.cli.text import counted, escape
 from dynaroute_mcp.results import iso
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.store.base import CallFilter, CallRow
@@ -165,7 +165,7 @@ def _show(found: Checkup) -> None:
         {
             "database": str(found.path),
             "state": "; ".join(found.problems) or "sound",
-            "holds": f"{found.calls:,} calls, {found.keys:,} keys",
+            "holds": f"{counted(found.calls, 'call')}, {counted(found.keys, 'key')}",
             "size": f"{_size(found.file_bytes)}, and {_size(found.log_bytes)} of log",
             "SQLite": f"{found.sqlite.version} ({found.sqlite.library}); {found.sqlite.safeguard}",
         }

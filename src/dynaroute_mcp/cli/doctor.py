@@ -16,6 +16,7 @@ import click
 
 from dynaroute_mcp.cli.render import verdicts
 from dynaroute_mcp.cli.session import Surroundings, emit, json_option, settings, surroundings
+from dynaroute_mcp.cli.text import counted
 from dynaroute_mcp.cli.tiers import tiers
 from dynaroute_mcp.cli.vitals import GATEWAY, gateway_view, resting, show
 from dynaroute_mcp.errors import ConfigurationInvalid, DynarouteError, StoreUnavailable
@@ -150,7 +151,7 @@ async def _database(chosen: Settings) -> Finding:
         return _broken("database", error, "")
     sqlite = f"SQLite {found.sqlite.version} ({found.sqlite.library})"
     guard = f", has the WAL-reset bug; safeguard: {found.sqlite.safeguard}" if found.sqlite.affected else ""
-    holds = f"{found.path}: {found.calls:,} calls, {found.keys:,} keys; {sqlite}{guard}"
+    holds = f"{found.path}: {counted(found.calls, 'call')}, {counted(found.keys, 'key')}; {sqlite}{guard}"
     if found.problems:
         steps = "stop every DynaRoute process and put back a copy made by `dynaroute db backup`"
         return Finding(

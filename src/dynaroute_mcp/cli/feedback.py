@@ -31,7 +31,7 @@ class _Feedback(click.Group):
 def feedback() -> None:
     """Correct a label, and list or export what was corrected.
 
-    `feedback REQUEST_ID` is short for `feedback add REQUEST_ID`. Nothing learns from it by itself.
+    `feedback REQUEST_ID PROMPT` is short for `feedback add REQUEST_ID PROMPT`. Nothing learns from it by itself.
     """
 
 
@@ -101,6 +101,8 @@ def list_command(*, limit: int, as_json: bool) -> None:
             for row in rows
         ],
     )
+    if not rows:
+        note("nothing was corrected yet; `dynaroute feedback REQUEST_ID PROMPT` does it")
 
 
 @feedback.command()

@@ -11,6 +11,7 @@ from dynaroute_mcp.cli.options import read_key
 from dynaroute_mcp.cli.render import facts, note, table
 from dynaroute_mcp.cli.session import emit, json_option, surroundings, with_core
 from dynaroute_mcp.cli.terms import CLEARABLE, edited, term_options
+from dynaroute_mcp.cli.text import usd
 from dynaroute_mcp.results import (
     ForgottenProviderKey,
     KeyDetails,
@@ -53,7 +54,7 @@ def edit(
 
     \b
     dynaroute keys edit key_1a2b3c4d5e6f --requests-per-day 500 --exclude openrouter
-    dynaroute keys edit key_1a2b3c4d5e6f --clear models --rule "Debugging=anthropic"
+    dynaroute keys edit key_1a2b3c4d5e6f --clear models --rule "Debugging Assistance=anthropic"
     """  # noqa: D301 -- click's mark of a block kept as it is
     now = surroundings().ambient.clock()
     untouched = {name: getattr(NO_TERMS, name) for name in clear}
@@ -86,7 +87,10 @@ def rotate(key_id: str, *, grace_s: int, as_json: bool) -> None:
             return
         click.echo(result.api_key)
         until = result.old_key_accepted_until
-        note(f"{result.message} The old key " + (f"is accepted until {until}." if until else "stopped."))
+        note(
+            f"{result.message} The old key " + (f"is accepted until {until}." if until else "stopped."),
+            err=True,
+        )
 
     with_core(work)
 
@@ -186,7 +190,7 @@ def master_key(*, keyring: bool, as_json: bool) -> None:
         note("The keyring has it; set DYNAROUTE_ENCRYPTION_KEY=keyring. Older ones stay behind it.")
     else:
         click.echo(master)
-        note("Keep it apart from the database: who has both can read the providers' keys.")
+        note("Keep it apart from the database: who has both can read the providers' keys.", err=True)
 
 
 @click.command()
@@ -233,7 +237,7 @@ def _show(core: Core, row: KeyRow, *, as_json: bool) -> None:
             "requests a minute": _number(limits.requests_per_minute),
             "requests a day": _number(limits.requests_per_day),
             "tokens a month": _number(limits.tokens_per_month),
-            "dollars a month": _number(limits.usd_per_month),
+            "dollars a month": None if row.usd_per_month is None else usd(row.usd_per_month),
             "expires": limits.expires_at,
             "only": ", ".join(limits.models) or None,
             "strategy": wanted.strategy,
@@ -245,5 +249,5 @@ def _show(core: Core, row: KeyRow, *, as_json: bool) -> None:
     )
 
 
-def _number(limit: float | None) -> str | None:
+def _number(limit: int | None) -> str | None:
     return None if limit is None else f"{limit:,}"

@@ -46,7 +46,7 @@ def create(
     \b
     dynaroute keys create alice --requests-per-day 500 --usd-per-month 5
     dynaroute keys create ci --model gpt-6-luna --expires-days 30
-    dynaroute keys create bob --exclude deepseek --rule "Debugging=anthropic/claude-haiku-5-5"
+    dynaroute keys create bob --exclude deepseek --rule "Debugging Assistance=anthropic/claude-haiku-5-5"
     """  # noqa: D301 -- click's mark of a block kept as it is
     terms = edited(NO_TERMS, options, surroundings().ambient.clock())
 
@@ -57,7 +57,7 @@ def create(
             emit(result.payload())
             return
         click.echo(new.secret)
-        note(f"{result.key_id} for {result.user_id}, plan {result.tier}. {result.message}")
+        note(f"{result.key_id} for {result.user_id}, plan {result.tier}. {result.message}", err=True)
 
     with_core(work)
 

@@ -9,7 +9,7 @@ from dynaroute_mcp.catalog import Capability
 from dynaroute_mcp.cli.options import LEVELS
 from dynaroute_mcp.cli.render import facts, note, table
 from dynaroute_mcp.cli.session import emit, json_option, with_core
-from dynaroute_mcp.cli.text import pct, rate, tokens, usd
+from dynaroute_mcp.cli.text import counted, pct, rate, tokens, usd
 from dynaroute_mcp.reports import Listing, Quote
 from dynaroute_mcp.results import CostQuote, ModelList
 from dynaroute_mcp.runtime import Core
@@ -54,7 +54,11 @@ def models(**filters: Unpack[ModelFilters]) -> None:
         if filters["as_json"]:
             emit(ModelList.of(rows, limit=len(rows), full=True).payload())
             return
-        _show_models(rows)
+        if rows:
+            _show_models(rows)
+        else:
+            known = ", ".join(sorted({model.provider for model in core.availability.catalog.models}))
+            note(f"no model passes these filters; the providers are {known}")
 
     with_core(work)
 
@@ -105,7 +109,9 @@ def _show_models(rows: Sequence[Listing]) -> None:
         ],
     )
     ready = sum(row.available for row in rows)
-    note(f"{len(rows)} models, {ready} can be called now; `dynaroute doctor` says what the others need")
+    note(
+        f"{counted(len(rows), 'model')}, {ready} can be called now; `dynaroute doctor` says what the others need"
+    )
     note(f"can: {', '.join(f'{letter} {name}' for letter, name in _LETTERS)}")
 
 

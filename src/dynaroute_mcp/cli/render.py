@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,30 +24,67 @@ def say(text: str) -> None:
 
 def facts(rows: Mapping[str, str | None]) -> None:
     """Print `name  value` lines; what is `None` is left out."""
-    grid = Table.grid(padding=(0, 2, 0, 0))
+    _print(_facts((name, value) for name, value in rows.items() if value is not None))
+
+
+def _facts(rows: Iterable[tuple[str, str]]) -> Table:
+    grid = Table.grid(padding=(0, _GAP, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for name, value in rows.items():
-        if value is not None:
-            grid.add_row(name, one_line(value))
-    _print(grid)
+    for name, value in rows:
+        grid.add_row(name, one_line(value))
+    return grid
 
 
 def table(columns: Iterable[Column], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows under headings."""
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading, style in columns:
-        right, whole = style.endswith(">"), style.endswith(("!", ">"))
+    """Print rows under headings; nothing without rows, and row by row where the terminal is too narrow for them."""
+    headings = tuple(columns)
+    cells = [tuple(one_line(cell) for cell in row) for row in rows]
+    if not cells:
+        return
+    console = _console()
+    if _least_width(headings, cells) > console.width:
+        _row_by_row(headings, cells)
+        return
+    grid = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for heading, style in headings:
         grid.add_column(
             heading,
             style=style.rstrip("!>"),
-            justify="right" if right else "left",
-            no_wrap=whole,
+            justify="right" if style.endswith(">") else "left",
+            no_wrap=_is_whole(style),
             overflow="fold",
         )
-    for row in rows:
-        grid.add_row(*(one_line(cell) for cell in row))
+    for row in cells:
+        grid.add_row(*row)
     _print(grid)
+
+
+_GAP = 2
+"""Cells between two columns."""
+_FOLDED_CELLS = 16
+"""Width to which a column that may be broken is folded at most; below it words fall apart."""
+
+
+def _is_whole(style: str) -> bool:
+    return style.endswith(("!", ">"))
+
+
+def _least_width(headings: Sequence[Column], rows: Sequence[Sequence[str]]) -> int:
+    """Cells that rows need side by side before a figure is cut off or a word falls apart."""
+    total = _GAP * (len(headings) - 1)
+    for (heading, style), column in zip(headings, zip(*rows, strict=True), strict=True):
+        needed = max(cell_len(text) for text in (heading, *column))
+        total += needed if _is_whole(style) else min(needed, _FOLDED_CELLS)
+    return total
+
+
+def _row_by_row(headings: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Print each row as `heading  value` lines, with a line between two rows; empty cells are left out."""
+    for number, row in enumerate(rows):
+        if number:
+            click.echo()
+        _print(_facts((heading, cell) for (heading, _), cell in zip(headings, row, strict=True) if cell))
 
 
 SHOWN_LOSERS = 8
@@ -79,15 +117,20 @@ def verdicts(rows: Iterable[tuple[str, str, str, str]]) -> None:
 _COLOURS = {"ok": "green", "warning": "yellow", "failure": "bold red"}
 
 
-def note(text: str) -> None:
-    """Print a remark below a table."""
-    _print(Text(one_line(text), style="dim"))
+def note(text: str, *, err: bool = False) -> None:
+    """Print a remark below a table; on stderr where stdout is a value that a script takes."""
+    _print(Text(one_line(text), style="dim"), err=err)
 
 
-def _print(renderable: Table | Text) -> None:
-    console = Console(markup=False, emoji=False, highlight=False)
+def _console(*, err: bool = False) -> Console:
+    console = Console(markup=False, emoji=False, highlight=False, stderr=err)
     if not console.is_terminal:
         console.width = _PIPE_COLUMNS
+    return console
+
+
+def _print(renderable: Table | Text, *, err: bool = False) -> None:
+    console = _console(err=err)
     with console.capture() as printed:
         console.print(renderable)
-    click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
+    click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()), err=err)

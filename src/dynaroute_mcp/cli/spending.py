@@ -195,8 +195,16 @@ def _show_calls(calls: Sequence[CallRow]) -> None:
     if not calls:
         return
     click.echo()
+    failed = any(call.status != "ok" for call in calls)
     table(
-        [("when (UTC)", "!"), ("request", "!"), ("model", ""), ("level", ">"), ("cost", ">"), ("", "")],
+        [
+            ("when (UTC)", "!"),
+            ("request", "!"),
+            ("model", ""),
+            ("level", ">"),
+            ("cost", ">"),
+            *([("status", "!")] if failed else []),
+        ],
         [
             (
                 f"{call.intent.started_at:%m-%d %H:%M}",
@@ -204,7 +212,7 @@ def _show_calls(calls: Sequence[CallRow]) -> None:
                 call.outcome.model_id if call.outcome else call.intent.model_id,
                 str(int(call.intent.level)),
                 usd(call.outcome.cost.total_usd if call.outcome and call.outcome.cost else None),
-                "" if call.status == "ok" else call.status,
+                *([call.status] if failed else []),
             )
             for call in calls
         ],

@@ -64,6 +64,11 @@ def tokens(count: int | None) -> str:
     return f"{count // 1000}k" if count >= 1000 else str(count)  # noqa: PLR2004
 
 
+def counted(count: int, noun: str) -> str:
+    """Write a number of things whose plural ends in s: 1 call, 2 calls."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def when(instant: datetime | None) -> str:
     """Write a time to the second, in UTC."""
     return "never" if instant is None else f"{instant:%Y-%m-%d %H:%M:%SZ}"

@@ -20,9 +20,9 @@ _HEADINGS: Final = (
     ("calls", ">"),
     ("failed", ">"),
     ("first token p50", ">"),
-    ("p95", ">"),
+    ("first token p95", ">"),
     ("answer p50", ">"),
-    ("p95", ">"),
+    ("answer p95", ">"),
     ("tokens/s", ">"),
 )
 _RESTS: Final[Mapping[str, str]] = {
