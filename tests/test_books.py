@@ -13,6 +13,7 @@ from dynaroute_mcp import books
 from dynaroute_mcp.accounts import LOCAL
 from dynaroute_mcp.books import Experience
 from dynaroute_mcp.errors import StoreUnavailable
+from dynaroute_mcp.policy import retold
 from dynaroute_mcp.store.base import Lengths
 from dynaroute_mcp.store.sqlite import SqliteStore
 from dynaroute_mcp.taxonomy import Category, Level
@@ -106,13 +107,13 @@ async def test_a_recorded_decision_keeps_the_nearest_losers_and_the_neighbours(t
     async with scripted_core(settings(tmp_path)) as core:
         answer = await core.router.complete(ASK, LOCAL)
         row = await core.reports.call(answer.request_id)
-    told = json.loads(row.intent.decision)
+    told = retold(json.loads(row.intent.decision))
+    nearest = [{"model": each.model_id, "reason": each.reason} for each in answer.choice.losers[:20]]
 
-    assert len(told["losers"]) == 20
+    assert told["losers"] == nearest
     assert told["more_losers"] == len(answer.choice.losers) - 20
-    assert told["losers"][0]["model"] == answer.choice.losers[0].model_id
     assert answer.choice.better is not None
     assert told["better"]["model"] == answer.choice.better.model_id
     assert Decimal(told["min_usd"]) == answer.choice.min_usd
     assert told["turning_points"] == list(answer.choice.turning_points)
-    assert len(row.intent.decision) < 6_000
+    assert len(row.intent.decision) < 3_500

@@ -35,7 +35,6 @@ def choice(*models: str) -> Choice:
     return Choice(
         chain=chain,
         reason="",
-        losers=(),
         strategy=Strategy.BALANCED,
         demanded_level=Level.L1,
         demanded_quality=0.1,

@@ -294,7 +294,7 @@ def test_a_dry_run_knows_the_range_and_the_neighbours() -> None:
     assert choice.cheaper.model_id == MIDDLE
     assert choice.better is not None
     assert choice.better.model_id == FRONTIER
-    assert choice.dearest == choice.better
+    assert choice.dearest_id == choice.better.model_id
 
 
 # ---------------------------------------------------------------- filters

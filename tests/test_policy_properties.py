@@ -1,5 +1,6 @@
 """The choice as laws that hold in any world: filters, order, dominated models, chains and exclusions."""
 
+import json
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -21,7 +22,7 @@ from tests.policy_examples import (
 from dynaroute_mcp.catalog import Catalog, Constraints, Model, Price, UsdPerMtok
 from dynaroute_mcp.errors import ContextTooLong, NoCandidate
 from dynaroute_mcp.health import Condition
-from dynaroute_mcp.policy import Pin, Situation, choose, needs
+from dynaroute_mcp.policy import Pin, Situation, choose, needs, retold
 from dynaroute_mcp.settings import Rule, Settings
 from dynaroute_mcp.taxonomy import Category, Level, Strategy
 from dynaroute_mcp.types import Choice, Image, Parameters, ResponseFormat, Routing, Text, Tool
@@ -175,7 +176,39 @@ def test_the_order_of_the_catalog_does_not_matter(where: Situation, data: st.Dat
     rows = data.draw(st.permutations(list(where.catalog.by_id.values())))
     turned = replace(where.catalog, by_id={row.id: row for row in rows})
 
-    assert chosen(where) == chosen(replace(where, catalog=turned))
+    plain, other = chosen(where), chosen(replace(where, catalog=turned))
+
+    assert plain == other
+    if plain is not None and other is not None:
+        assert (plain.losers, plain.turning_points) == (other.losers, other.turning_points)
+
+
+@FEW
+@given(situations())
+def test_what_is_written_down_tells_the_losers_in_the_same_words(where: Situation) -> None:
+    choice = chosen(where)
+    if choice is None:
+        return
+    winner = choice.winner
+    row = {
+        "candidates": [{"quality": winner.quality, "expected_usd": _text(winner.expected_usd)}],
+        "demanded_quality": choice.demanded_quality,
+        "strategy": choice.strategy,
+        "why": choice.explanation.facts,
+    }
+    told = retold(json.loads(json.dumps(row)))
+
+    kept = [{"model": each.model_id, "reason": each.reason} for each in choice.losers[:20]]
+    assert told["losers"] == kept
+    assert told["more_losers"] == len(choice.losers) - len(kept)
+    assert told["turning_points"] == list(choice.turning_points)
+    for near, name in ((choice.cheaper, "cheaper"), (choice.better, "better")):
+        assert (near and near.model_id) == (told[name] and told[name]["model"])
+    assert retold(told) == told
+
+
+def _text(usd: Decimal | None) -> str | None:
+    return None if usd is None else str(usd)
 
 
 @FEW

@@ -13,9 +13,10 @@ from dynaroute_mcp.pricing import (
     NOTHING,
     Processing,
     current_rates,
-    expected_usd,
+    dollars_of,
+    expected_cost,
     gpt41_saving,
-    maximum_usd,
+    maximum_cost,
     price,
     quote,
     saving,
@@ -91,7 +92,7 @@ def test_a_price_names_its_row_and_the_catalog_it_rests_on() -> None:
 def test_an_unknown_price_is_none_and_never_zero() -> None:
     assert price(CATALOG, "nobody/nothing", NOW, tokens(1)) is None
     assert price(CATALOG, LUNA, datetime(2020, 1, 1, tzinfo=UTC), tokens(1)) is None
-    assert maximum_usd((tariff_at(CATALOG, NOW),), "nobody/nothing", 1, 1) is None
+    assert maximum_cost((tariff_at(CATALOG, NOW),), "nobody/nothing", 1, 1) is None
     assert saving(CATALOG, "nobody/nothing", tokens(1), Decimal(1), NOW) is None
 
 
@@ -161,8 +162,11 @@ def test_the_maximum_takes_the_dearest_bucket_and_the_dearest_instant() -> None:
 
     now, later = tariff_at(CATALOG, quiet), tariff_at(CATALOG, peak)
 
-    assert maximum_usd((tariff_at(CATALOG, NOW),), SONNET, 1_000_000, 1_000_000) == Decimal("12.5")
-    assert maximum_usd((now, later), "deepseek/deepseek-flash", 1_000_000, 0) == Decimal("0.30")
+    plain = maximum_cost((tariff_at(CATALOG, NOW),), SONNET, 1_000_000, 1_000_000)
+    at_peak = maximum_cost((now, later), "deepseek/deepseek-flash", 1_000_000, 0)
+    assert plain is not None
+    assert at_peak is not None
+    assert (dollars_of(plain), dollars_of(at_peak)) == (Decimal("12.5"), Decimal("0.30"))
 
 
 def test_the_baseline_gets_the_benefit_of_the_cache_too() -> None:
@@ -244,7 +248,7 @@ def test_more_tokens_never_cost_less(model_id: str, usage: Usage, more: int) -> 
 def test_the_maximum_bounds_every_mix_of_plain_and_cached_input(
     model_id: str, prompt: int, completion: int
 ) -> None:
-    bound = maximum_usd((tariff_at(CATALOG, NOW),), model_id, prompt, completion)
+    bound = maximum_cost((tariff_at(CATALOG, NOW),), model_id, prompt, completion)
     mixes = (
         tokens(prompt, completion),
         Usage(cache_read_tokens=prompt, output_tokens=completion),
@@ -253,7 +257,7 @@ def test_the_maximum_bounds_every_mix_of_plain_and_cached_input(
 
     for usage in mixes:
         cost = price(CATALOG, model_id, NOW, usage)
-        assert cost is None or (bound is not None and cost.total_usd <= bound)
+        assert cost is None or (bound is not None and cost.total_usd <= dollars_of(bound))
 
 
 @given(
@@ -267,11 +271,15 @@ def test_a_tariff_says_what_the_price_of_the_instant_says(
     model_id: str, at: datetime, uncached: int, cached: int, completion: int
 ) -> None:
     usage = Usage(uncached_input_tokens=uncached, cache_read_tokens=cached, output_tokens=completion)
-    step = tariff_at(CATALOG, at).find(model_id, uncached + cached)
+    step = tariff_at(CATALOG, at).at_size(uncached + cached).get(model_id)
     cost = price(CATALOG, model_id, at, usage)
 
     assert (step is None) == (cost is None)
-    assert step is None or cost is None or expected_usd(step, uncached, cached, completion) == cost.total_usd
+    assert (
+        step is None
+        or cost is None
+        or dollars_of(expected_cost(step, uncached, cached, completion)) == cost.total_usd
+    )
 
 
 def test_a_tariff_is_remembered_until_a_day_or_an_hour_changes_prices() -> None:

@@ -32,7 +32,7 @@ from dynaroute_mcp.results.answers import SHOWN_LOSERS
 from dynaroute_mcp.results.base import dollars, pct, share_pct, usd
 from dynaroute_mcp.results.keys import SHOWN_KEYS
 from dynaroute_mcp.taxonomy import Category, Level
-from dynaroute_mcp.types import Classification, Loser, Usage
+from dynaroute_mcp.types import Classification, Loser, Unexplained, Usage
 
 texts = st.text(st.characters(exclude_categories=()), max_size=50)
 json_like = st.recursive(
@@ -204,9 +204,11 @@ async def test_a_decision_shows_its_neighbours_and_bounds_its_losers(tmp_path: P
         decision = await core.router.choose(ASK, LOCAL)
     many = tuple(Loser(model_id=f"x/{number}", reason="no key") for number in range(500))
     other = decision.choice.chain[-1]
-    rich = replace(decision, choice=replace(decision.choice, losers=many, cheaper=other, better=other))
+    told = Unexplained(losers=many, cheaper=other, better=other)
+    rich = replace(decision, choice=replace(decision.choice, explanation=told))
     poor = replace(
-        decision, choice=replace(decision.choice, cheaper=None, better=None, chain=decision.choice.chain[:1])
+        decision,
+        choice=replace(decision.choice, explanation=Unexplained(), chain=decision.choice.chain[:1]),
     )
 
     shown, plain = RoutedPrompt.of_decision(rich), RoutedPrompt.of_decision(poor)

@@ -54,10 +54,8 @@ _LEARN_FROM_CALLS = 20_000
 _RECALL_CALLS = 1_000
 """As many of the newest calls tell whose provider counts more than was estimated."""
 
-_KEPT_LOSERS = 20
-"""Nearest losers that a recorded decision keeps."""
-
 _NANO = Decimal(10) ** 9
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,8 +275,8 @@ class Books:
             return Bill(cost=None, latency_ms=latency_ms)
         if decision.overhead:
             return Bill(cost=cost, latency_ms=latency_ms)
-        dearest = decision.choice.dearest
-        most = price(catalog, dearest.model_id, at, ending.usage) if dearest else None
+        dearest = decision.choice.dearest_id
+        most = price(catalog, dearest, at, ending.usage) if dearest else None
         paid_usd = cost.total_usd + (decision.classifying.total_usd if decision.classifying else 0)
         return Bill(
             cost=cost,
@@ -313,7 +311,7 @@ class Books:
             input_tokens=choice.input_tokens,
             reserved_usd=max_usd,
             sandbox=decision.simulated,
-            decision=json.dumps(_describe(decision), separators=(",", ":")),
+            decision=_COMPACT.encode(_describe(decision)),
             project=self._settings.project,
         )
 
@@ -342,7 +340,7 @@ def _describe(decision: Decision) -> dict[str, object]:
     choice, label = decision.choice, decision.classification
 
     def dollars(amount: Decimal | None) -> str | None:
-        return None if amount is None else str(amount)
+        return None if amount is None else str(amount.normalize())
 
     def shown(candidate: Candidate) -> dict[str, object]:
         return {
@@ -352,7 +350,6 @@ def _describe(decision: Decision) -> dict[str, object]:
             "max_usd": dollars(candidate.max_usd),
         }
 
-    losers = choice.losers[:_KEPT_LOSERS]
     return {
         "reason": choice.reason,
         "strategy": choice.strategy,
@@ -365,10 +362,6 @@ def _describe(decision: Decision) -> dict[str, object]:
         "expected_output_tokens": choice.expected_output_tokens,
         "min_usd": dollars(choice.min_usd),
         "candidates": [shown(candidate) for candidate in choice.chain],
-        "cheaper": shown(choice.cheaper) if choice.cheaper else None,
-        "better": shown(choice.better) if choice.better else None,
-        "losers": [{"model": loser.model_id, "reason": loser.reason} for loser in losers],
-        "more_losers": len(choice.losers) - len(losers),
         "notes": choice.notes,
-        "turning_points": choice.turning_points,
+        "why": choice.explanation.facts,
     }

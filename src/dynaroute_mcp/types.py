@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, Protocol
 
 from dynaroute_mcp.taxonomy import Category, Level, Strategy
 
@@ -278,16 +278,15 @@ class Classification:
     """Chance in [0, 1] that a small model falls short where a frontier model would not; `None` is unknown."""
     category_overridden: bool = False
     level_overridden: bool = False
+    category: Category = field(init=False)
+    """The most likely category."""
+    level: Level = field(init=False)
+    """The most likely level."""
 
-    @property
-    def category(self) -> Category:
-        """The most likely category."""
-        return max(self.categories, key=self.categories.__getitem__)
-
-    @property
-    def level(self) -> Level:
-        """The most likely level."""
-        return max(self.levels, key=self.levels.__getitem__)
+    def __post_init__(self) -> None:
+        """Find what every step asks for."""
+        object.__setattr__(self, "category", max(self.categories, key=self.categories.__getitem__))
+        object.__setattr__(self, "level", max(self.levels, key=self.levels.__getitem__))
 
     @property
     def confidence(self) -> float:
@@ -325,6 +324,49 @@ class Loser:
     """For people, such as `no key`, `no vision`, `over budget`, `dearer by $0.0021`."""
 
 
+class Explanation(Protocol):
+    """Why a choice is as it is; worked out when somebody asks."""
+
+    @property
+    def losers(self) -> tuple[Loser, ...]:
+        """Those that were not chosen, nearest first."""
+        ...
+
+    @property
+    def turning_points(self) -> tuple[str, ...]:
+        """What would change the decision, such as `at level 4 it would be openai/gpt-6-sol`."""
+        ...
+
+    @property
+    def cheaper(self) -> Candidate | None:
+        """The best of those that are expected to cost less."""
+        ...
+
+    @property
+    def better(self) -> Candidate | None:
+        """The cheapest of those that are fitter."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, object] | None:
+        """What of it is written down, as JSON without prose; `policy.retold` makes words of it again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unexplained:
+    """Nothing is known of the others."""
+
+    losers: tuple[Loser, ...] = ()
+    turning_points: tuple[str, ...] = ()
+    cheaper: Candidate | None = None
+    better: Candidate | None = None
+    facts: Mapping[str, object] | None = None
+
+
+UNEXPLAINED = Unexplained()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """Which model answers, which stand behind it, and why the others do not."""
@@ -332,7 +374,6 @@ class Choice:
     chain: tuple[Candidate, ...]
     """The winner first, then the fallbacks in the order in which they are tried; never empty."""
     reason: str
-    losers: tuple[Loser, ...]
     strategy: Strategy
     demanded_level: Level
     """The level after hedging: a quantile of the level distribution."""
@@ -344,19 +385,36 @@ class Choice:
     """Estimate before the call."""
     min_usd: Decimal | None = None
     """Price of the winner if it answered with nothing."""
-    cheaper: Candidate | None = None
-    better: Candidate | None = None
-    dearest: Candidate | None = None
+    dearest_id: str | None = None
     """The eligible model that is expected to cost most, fallback or not: what a saving "versus highest" means."""
     notes: tuple[str, ...] = ()
     """What a caller should know besides, such as a budget at 80 %."""
-    turning_points: tuple[str, ...] = ()
-    """What would change the decision, such as `at level 4 it would be openai/gpt-6-sol`."""
+    explanation: Explanation = field(default=UNEXPLAINED, repr=False, compare=False)
 
     @property
     def winner(self) -> Candidate:
         """The model that is called first."""
         return self.chain[0]
+
+    @property
+    def losers(self) -> tuple[Loser, ...]:
+        """Those that were not chosen, nearest first."""
+        return self.explanation.losers
+
+    @property
+    def turning_points(self) -> tuple[str, ...]:
+        """What would change the decision."""
+        return self.explanation.turning_points
+
+    @property
+    def cheaper(self) -> Candidate | None:
+        """The best of those that are expected to cost less."""
+        return self.explanation.cheaper
+
+    @property
+    def better(self) -> Candidate | None:
+        """The cheapest of those that are fitter."""
+        return self.explanation.better
 
 
 # ---------------------------------------------------------------- call

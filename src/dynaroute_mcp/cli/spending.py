@@ -12,6 +12,7 @@ import click
 from dynaroute_mcp.cli.render import facts, losers, note, table
 from dynaroute_mcp.cli.session import emit, json_option, surroundings, with_core
 from dynaroute_mcp.cli.text import pct, usd, when
+from dynaroute_mcp.policy import retold
 from dynaroute_mcp.reports import Period, Repriced, Summary
 from dynaroute_mcp.results import UsageSummary, iso
 from dynaroute_mcp.runtime import Core
@@ -142,7 +143,7 @@ def explain(request_id: str, *, as_json: bool) -> None:
 
     async def work(core: Core) -> None:
         call = await core.reports.call(request_id)
-        decision: Mapping[str, object] = json.loads(call.intent.decision)
+        decision: Mapping[str, object] = retold(json.loads(call.intent.decision))
         if as_json:
             emit(
                 {**_brief(call), **_pricing(call), "decision": decision, "attempts": _attempts(call.outcome)}

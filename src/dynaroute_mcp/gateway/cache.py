@@ -12,7 +12,7 @@ from typing import Final
 
 from dynaroute_mcp.gateway.refusal import Refusal
 from dynaroute_mcp.gateway.wire import ChatBody
-from dynaroute_mcp.types import Answer, Caller, Cost
+from dynaroute_mcp.types import UNEXPLAINED, Answer, Caller, Cost
 
 MAX_TTL_S: Final = 3_600
 _MAX_ANSWERS: Final = 1_000
@@ -79,6 +79,7 @@ def _free(answer: Answer) -> Answer:
     return replace(
         answer,
         cost=Cost(input_usd=Decimal(0), output_usd=Decimal(0), basis="response cache"),
+        choice=replace(answer.choice, explanation=UNEXPLAINED),  # which holds on to the request
         gpt41=replace(gpt41, saved_usd=gpt41.baseline_usd, saved_pct=Decimal(100)) if gpt41 else None,
         notes=(*answer.notes, "From the response cache: nothing was spent."),
     )

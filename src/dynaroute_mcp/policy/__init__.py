@@ -7,5 +7,6 @@ demands; here the two meet, and every decision can be explained.
 from dynaroute_mcp.policy.choosing import choose
 from dynaroute_mcp.policy.demand import levels_served
 from dynaroute_mcp.policy.situation import Expectation, Needs, Pin, Situation, needs
+from dynaroute_mcp.policy.why import retold
 
-__all__ = ["Expectation", "Needs", "Pin", "Situation", "choose", "levels_served", "needs"]
+__all__ = ["Expectation", "Needs", "Pin", "Situation", "choose", "levels_served", "needs", "retold"]

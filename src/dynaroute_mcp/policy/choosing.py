@@ -1,8 +1,8 @@
-"""The choice: sift, price, rank, and say why. Pure: the same situation gives the same choice."""
+"""The choice: sift, price, rank. Pure: the same situation gives the same choice."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from operator import mul
 from typing import Final
 
 from dynaroute_mcp.policy.demand import (
@@ -11,24 +11,17 @@ from dynaroute_mcp.policy.demand import (
     demanded_level,
     demanded_quality,
     expectation,
-    fitness,
     skill_weights,
 )
-from dynaroute_mcp.policy.estimate import Terms, appraise, call_usd, terms
-from dynaroute_mcp.policy.explain import Verdict, losers, notes, praise, refusal, turning_points
+from dynaroute_mcp.policy.estimate import Contender, Terms, appraise, call_cost, candidate, terms
+from dynaroute_mcp.policy.explain import notes, praise, refusal
 from dynaroute_mcp.policy.filters import Objection, Screen, cooling, exclusions, screen, window
-from dynaroute_mcp.policy.rank import (
-    Lead,
-    Ranking,
-    better_than,
-    chain_from,
-    cheaper_than,
-    conversation_lead,
-    rank,
-    rule_lead,
-)
+from dynaroute_mcp.policy.rank import Lead, Ranking, chain_from, conversation_lead, rank, rule_lead
 from dynaroute_mcp.policy.situation import Expectation, Situation, needs
-from dynaroute_mcp.types import Candidate, Choice
+from dynaroute_mcp.policy.verdict import Verdict
+from dynaroute_mcp.policy.why import Why
+from dynaroute_mcp.pricing import dollars_of
+from dynaroute_mcp.types import Choice
 
 _DIGITS: Final = 6
 """Qualities are compared at this many digits, so that the order of a sum of floats cannot decide."""
@@ -41,6 +34,17 @@ class _Sieve:
     weights: Weights
     expected: Expectation
     money: Terms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sifted:
+    """The models that can be asked, parted."""
+
+    ready: Mapping[str, Contender]
+    resting: Mapping[str, Contender]
+    """To be probed when nobody else is left."""
+    out: Mapping[str, Objection]
+    """Why the others can't answer; who rests is among them."""
 
 
 def choose(situation: Situation) -> Choice:
@@ -59,47 +63,47 @@ def choose(situation: Situation) -> Choice:
     level = demanded_level(label.levels, ladder.quantile[situation.strategy])
     difficulty = None if label.level_overridden else label.difficulty
     demanded = round(demanded_quality(ladder, level, situation.strategy, difficulty), _DIGITS)
-    excluded, money, asked = exclusions(situation), terms(situation), needs(situation.request)
-    screened = screen(situation, asked, excluded)
-    ready, resting, out = _sift(situation, screened, money)
-    ranking = rank(situation, ready.values(), demanded)
+    excluded, money = exclusions(situation), terms(situation)
+    screened = screen(situation, needs(situation.request), excluded)
+    sifted = _sift(situation, screened, money)
+    ranking = rank(situation, sifted.ready.values(), demanded)
     lead = _lead(situation, money, ranking)
-    winner = lead.candidate or ranking.order[0]
-    chain = chain_from(winner, ranking, ladder.fallbacks)
     verdict = Verdict(
-        winner=winner,
+        winner=lead.contender or ranking.order[0],
         ranking=ranking,
         lead=lead,
         screened=screened,
-        out=out,
+        out=sifted.out,
         level=level,
         demanded=demanded,
         unknown_exclusions=excluded.unknown,
     )
+    return _choice(situation, money, verdict, sifted.resting.values())
+
+
+def _choice(situation: Situation, money: Terms, verdict: Verdict, resting: Iterable[Contender]) -> Choice:
+    winner, fallbacks = verdict.winner, situation.catalog.ladder.fallbacks
+    chain = chain_from(winner, verdict.ranking, fallbacks)
     if resting:
-        chain = (*chain, *rank(situation, resting.values(), demanded).order)[: ladder.fallbacks + 1]
+        chain = (*chain, *rank(situation, resting, verdict.demanded).order)[: fallbacks + 1]
+    least = call_cost(situation, money, winner.model_id, 0)
     return Choice(
-        chain=chain,
+        chain=tuple([candidate(situation, money, each) for each in chain]),
         reason=praise(situation, verdict),
-        losers=losers(situation, verdict),
         strategy=situation.strategy,
-        demanded_level=level,
-        demanded_quality=demanded,
-        meets_demand=winner.quality >= demanded,
-        expected_output_tokens=winner.expected_output_tokens,
+        demanded_level=verdict.level,
+        demanded_quality=verdict.demanded,
+        meets_demand=winner.quality >= verdict.demanded,
+        expected_output_tokens=winner.output_tokens,
         input_tokens=situation.input_tokens,
-        min_usd=call_usd(situation, money.now, winner.model_id, 0),
-        cheaper=cheaper_than(winner, ranking.order),
-        better=better_than(winner, ranking.order),
-        dearest=max(ranking.order, key=lambda each: (each.expected_usd or Decimal(0), each.model_id)),
+        min_usd=None if least is None else dollars_of(least),
+        dearest_id=max(verdict.ranking.order, key=lambda each: (each.cost or 0, each.model_id)).model_id,
         notes=notes(situation, verdict),
-        turning_points=turning_points(situation, verdict),
+        explanation=Why(situation, money, verdict),
     )
 
 
-def _sift(
-    situation: Situation, screened: Screen, money: Terms
-) -> tuple[Mapping[str, Candidate], Mapping[str, Candidate], Mapping[str, Objection]]:
+def _sift(situation: Situation, screened: Screen, money: Terms) -> _Sifted:
     """Part the models that can be asked into those that can answer, those that rest, and those that cannot, and why.
 
     Where all that could answer rest, they count as ready: somebody must be asked. Else a resting one stands behind
@@ -110,8 +114,8 @@ def _sift(
         expected=expectation(situation),
         money=money,
     )
-    ready: dict[str, Candidate] = {}
-    resting: dict[str, Candidate] = {}
+    ready: dict[str, Contender] = {}
+    resting: dict[str, Contender] = {}
     out: dict[str, Objection] = {}
     for each in screened.open:
         model, verdict = each.model, _examine(situation, sieve, each)
@@ -125,25 +129,24 @@ def _sift(
     if not ready and not resting:
         raise refusal(situation, {**screened.barred, **out})
     if ready:
-        return ready, resting, out
-    return resting, {}, {key: objection for key, objection in out.items() if key not in resting}
+        return _Sifted(ready=ready, resting=resting, out=out)
+    rest = {key: objection for key, objection in out.items() if key not in resting}
+    return _Sifted(ready=resting, resting={}, out=rest)
 
 
-def _examine(situation: Situation, sieve: _Sieve, each: Entrant) -> Candidate | Objection:
-    expected = sieve.expected
+def _examine(situation: Situation, sieve: _Sieve, each: Entrant) -> Contender | Objection:
+    expected, prompt = sieve.expected, situation.input_tokens
     output_tokens = expected.visible_tokens + round(expected.reasoning_tokens * each.thinking)
-    objection = window(situation, each.model, output_tokens)
-    if objection is not None:
-        return objection
-    quality = round(fitness(each.ratings, sieve.weights, each.unrated), _DIGITS)
-    return appraise(situation, sieve.money, each.model, quality, output_tokens)
+    if prompt > each.prompt_room or prompt + output_tokens > each.room:
+        return window(prompt, each, output_tokens)
+    fitness = each.unrated if each.ratings is None else sum(map(mul, each.ratings, sieve.weights))
+    return appraise(situation, sieve.money, each.model, round(fitness, _DIGITS), output_tokens)
 
 
 def _lead(situation: Situation, money: Terms, ranking: Ranking) -> Lead:
     if situation.request.model:
-        return Lead(candidate=ranking.order[0], note="the request names it")
-    nobody = Lead(candidate=None)
+        return Lead(contender=ranking.order[0], note="the request names it")
     rule = rule_lead(situation, ranking.order)
-    if rule is not None and rule.candidate is not None:
+    if rule is not None and rule.contender is not None:
         return rule
-    return conversation_lead(situation, money.now, ranking) or rule or nobody
+    return conversation_lead(situation, money, ranking) or rule or Lead(contender=None)

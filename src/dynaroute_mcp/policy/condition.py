@@ -8,48 +8,47 @@ from decimal import Decimal
 from typing import Final
 
 from dynaroute_mcp.health import Condition
+from dynaroute_mcp.policy.estimate import Contender
 from dynaroute_mcp.policy.situation import Situation
-from dynaroute_mcp.types import Candidate
+from dynaroute_mcp.pricing import units_of
 
 _WORTH: Final = 0.8
 """A near equal goes first when it takes at most this share of the time: less would be within what calls differ."""
-_NOTHING: Final = Decimal(0)
 
-Impairment = Callable[[Candidate], tuple[Decimal, float]]
-"""What a candidate's failures are expected to cost: dollars for the lost tries and their time, and quality."""
+Impairment = Callable[[Contender], tuple[int, float]]
+"""What a contender's failures are expected to cost: units for the lost tries and their time, and quality."""
 
 
-def condition_of(situation: Situation, candidate: Candidate) -> Condition | None:
-    """How a candidate did lately; one that nobody asked is judged by its provider, if that fails as a whole."""
-    known = situation.conditions.get(candidate.model_id)
-    return known if known is not None else situation.conditions.get(candidate.provider)
+def condition_of(situation: Situation, contender: Contender) -> Condition | None:
+    """How a contender did lately; one that nobody asked is judged by its provider, if that fails as a whole."""
+    known = situation.conditions.get(contender.model_id)
+    return known if known is not None else situation.conditions.get(contender.provider)
 
 
 def handicap(situation: Situation) -> Impairment:
-    """How candidates are set back by what is known of their failures."""
+    """How contenders are set back by what is known of their failures."""
     ladder = situation.catalog.ladder
-    ill = {key: each for key, each in situation.conditions.items() if each.degraded}
 
-    def of(candidate: Candidate) -> tuple[Decimal, float]:
-        found = condition_of(situation, candidate)
+    def of(contender: Contender) -> tuple[int, float]:
+        found = condition_of(situation, contender)
         if found is None or not found.degraded:
-            return _NOTHING, 0.0
+            return 0, 0.0
         lost_tries = Decimal(found.error_rate / (1 - found.error_rate))
         lost_s = found.lost_s + situation.settings.calls.backoff_s
-        lost_usd = (candidate.expected_usd or _NOTHING) + Decimal(lost_s) * ladder.lost_second_usd
-        return lost_tries * lost_usd, found.error_rate * ladder.failing_quality
+        lost_usd = (contender.usd or 0) + Decimal(lost_s) * ladder.lost_second_usd
+        return units_of(lost_tries * lost_usd), found.error_rate * ladder.failing_quality
 
-    return of if ill else _unimpaired
+    return of if any(each.degraded for each in situation.conditions.values()) else _unimpaired
 
 
-def _unimpaired(_candidate: Candidate) -> tuple[Decimal, float]:
-    return _NOTHING, 0.0
+def _unimpaired(_contender: Contender) -> tuple[int, float]:
+    return 0, 0.0
 
 
 def faster(
-    situation: Situation, good: Sequence[Candidate], turn: Callable[[Candidate], int]
-) -> Candidate | None:
-    """Who should go before the first of candidates in order of cost: clearly faster, and as cheap for all we know.
+    situation: Situation, good: Sequence[Contender], turn: Callable[[Contender], int]
+) -> Contender | None:
+    """Who should go before the first of contenders in order of cost: clearly faster, and as cheap for all we know.
 
     Prices closer than the estimate of tokens is exact are equal. Who is preferred is not passed over.
     """
@@ -57,12 +56,12 @@ def faster(
         return None
     first = good[0]
     first_s = answer_s(situation, first)
-    if first_s is None or first.expected_usd is None:
+    if first_s is None or first.cost is None:
         return None
-    ceiling = first.expected_usd * (1 + Decimal(str(situation.catalog.ladder.near_cost)))
-    near: list[tuple[float, Candidate]] = []
+    ceiling = first.cost * (1 + situation.catalog.ladder.near_cost)
+    near: list[tuple[float, Contender]] = []
     for each in good[1:]:
-        if each.expected_usd is None or each.expected_usd > ceiling:
+        if each.cost is None or each.cost > ceiling:
             break
         took_s = answer_s(situation, each)
         if took_s is not None and took_s <= _WORTH * first_s and turn(each) <= turn(first):
@@ -70,15 +69,15 @@ def faster(
     return min(near, key=lambda pair: pair[0])[1] if near else None
 
 
-def answer_s(situation: Situation, candidate: Candidate) -> float | None:
+def answer_s(situation: Situation, contender: Contender) -> float | None:
     """Seconds that the expected answer would take; `None` when nobody measured it, or it fails too often to count."""
-    found = situation.conditions.get(candidate.model_id)
-    return None if found is None or found.degraded else found.answer_s(candidate.expected_output_tokens)
+    found = situation.conditions.get(contender.model_id)
+    return None if found is None or found.degraded else found.answer_s(contender.output_tokens)
 
 
-def ailment(situation: Situation, candidate: Candidate) -> str | None:
-    """Say how a candidate is degraded; `None` when it is not."""
-    found = condition_of(situation, candidate)
+def ailment(situation: Situation, contender: Contender) -> str | None:
+    """Say how a contender is degraded; `None` when it is not."""
+    found = condition_of(situation, contender)
     if found is None or not found.degraded:
         return None
     if not found.failures:

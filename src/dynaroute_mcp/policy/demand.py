@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
+from math import inf
 from operator import mul
 from typing import Final, get_args
 
@@ -35,12 +36,23 @@ class Entrant:
     """Its fitness then."""
     thinking: float
     """How much it will think, as a share of its thinking at the default effort."""
+    prompt_room: float
+    """Tokens that a prompt may have."""
+    room: float
+    """Tokens that prompt and expected answer may have, with room for the estimate's error."""
 
 
 def entrant(catalog: Catalog, asked: Needs, model: Model) -> Entrant:
     """Look up what holds for every request that asks for the same."""
-    unrated = catalog.ladder.unrated_local if model.free else 0.0
-    return Entrant(model, ratings(catalog).get(model.id), unrated, _effort(catalog.ladder, asked, model))
+    ladder = catalog.ladder
+    return Entrant(
+        model=model,
+        ratings=ratings(catalog).get(model.id),
+        unrated=ladder.unrated_local if model.free else 0.0,
+        thinking=_effort(ladder, asked, model),
+        prompt_room=ladder.window_share * model.max_input_tokens if model.max_input_tokens else inf,
+        room=ladder.window_share * model.context_tokens,
+    )
 
 
 def demanded_level(levels: Mapping[Level, float], quantile: float) -> Level:
@@ -86,26 +98,30 @@ def shortfall(ladder: Ladder, fitness: float, difficulty: float) -> float:
 
 def skill_weights(catalog: Catalog, categories: Mapping[Category, float]) -> Weights:
     """How much each skill counts, over all categories that the prompt may belong to; they sum to 1."""
-    weights = dict.fromkeys(_SKILLS, 0.0)
+    rows, weights = _skills(catalog), [0.0] * len(_SKILLS)
     for category, share in categories.items():
-        for skill, weight in catalog.weights[category].items():
+        for skill, weight in rows[category]:
             weights[skill] += share * weight
-    whole = sum(weights.values())
-    return tuple(weight / whole for weight in weights.values())
+    whole = sum(weights)
+    return tuple([weight / whole for weight in weights])
+
+
+@lru_cache(maxsize=_CATALOGS)
+def _skills(catalog: Catalog) -> Mapping[Category, tuple[tuple[int, float], ...]]:
+    """What each category asks for: places in the order of the skills, and how much each counts."""
+    return {
+        category: tuple((_SKILLS.index(skill), weight) for skill, weight in row.items())
+        for category, row in catalog.weights.items()
+    }
 
 
 def quality(catalog: Catalog, model: Model, weights: Weights) -> float:
     """Fitness of a model in [0, 1]; one that nobody rated is trusted with nothing, a local one with level 1."""
-    own = ratings(catalog).get(model.id)
-    return fitness(own, weights, catalog.ladder.unrated_local if model.free else 0.0)
-
-
-def fitness(rated: Weights | None, weights: Weights, unrated: float) -> float:
-    """The same for a model whose ratings are known, or known to be missing."""
+    rated = ratings(catalog).get(model.id)
     if rated is None:
-        return unrated
-    whole: float = sum(map(mul, rated, weights))
-    return whole
+        return catalog.ladder.unrated_local if model.free else 0.0
+    fitness: float = sum(map(mul, rated, weights))
+    return fitness
 
 
 @lru_cache(maxsize=_CATALOGS)

@@ -1,8 +1,9 @@
-"""What each candidate is expected to cost, and what it can cost at most."""
+"""What each model is expected to cost, and what it can cost at most."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import ROUND_FLOOR, Decimal
+from decimal import Decimal
 from math import ceil
 from typing import Final
 
@@ -11,20 +12,46 @@ from dynaroute_mcp.overcount import HONEST
 from dynaroute_mcp.policy.filters import Objection
 from dynaroute_mcp.policy.situation import Situation
 from dynaroute_mcp.policy.wording import dollars
-from dynaroute_mcp.pricing import Tariff, expected_usd, maximum_usd, tariff_at
+from dynaroute_mcp.pricing import Step, Tariff, dollars_of, expected_cost, maximum_cost, tariff_at, units_of
 from dynaroute_mcp.types import Candidate
 
 _MILLION: Final = 1_000_000
+
+
+@dataclass(slots=True, eq=False)
+class Contender:
+    """A model that could answer, with what a ranking needs of it. Two are the same only if they are one.
+
+    Not frozen, since it is made for every model and every request, and a frozen one takes thrice the time to make.
+    """
+
+    model_id: str
+    provider: str
+    quality: float
+    """Fitness for the category, in [0, 1]."""
+    cost: int | None
+    """Expected, in units of `pricing`; `None` when the model has no known price."""
+    output_tokens: int
+    """Answer and hidden reasoning behind `cost`."""
+    bound: int
+    """Most output tokens."""
+
+    @property
+    def usd(self) -> Decimal | None:
+        """The expected cost in dollars."""
+        return None if self.cost is None else dollars_of(self.cost)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What money looks like in a situation, worked out once for all models."""
 
-    now: Tariff
+    steps: Mapping[str, Step]
+    """What each model charges now, for this prompt."""
     billed: tuple[Tariff, ...]
     """Of now, and of the deadline where that is another."""
-    ceiling_usd: Decimal | None
+    ceiling: int | None
+    """What the request may cost, in units."""
     input_tokens: int
     """Upper bound of the prompt: the estimate and a margin."""
     output_tokens: int
@@ -36,11 +63,11 @@ def terms(situation: Situation) -> Terms:
     total_s = situation.request.routing.timeout_s or situation.settings.calls.total_s
     now = tariff_at(situation.catalog, situation.at)
     later = tariff_at(situation.catalog, situation.at + timedelta(seconds=total_s))
-    asked = situation.request.parameters.max_tokens
+    asked, ceiling_usd = situation.request.parameters.max_tokens, situation.ceiling_usd
     return Terms(
-        now=now,
+        steps=now.at_size(situation.input_tokens),
         billed=(now,) if later is now else (now, later),
-        ceiling_usd=situation.ceiling_usd,
+        ceiling=None if ceiling_usd is None else units_of(ceiling_usd),
         input_tokens=ceil(situation.input_tokens * situation.catalog.ladder.input_margin),
         output_tokens=situation.settings.calls.max_output_tokens if asked is None else asked,
     )
@@ -48,7 +75,7 @@ def terms(situation: Situation) -> Terms:
 
 def appraise(
     situation: Situation, money: Terms, model: Model, quality: float, output_tokens: int
-) -> Candidate | Objection:
+) -> Contender | Objection:
     """Put a price on a model; out when even the bounded answer could pass the request's ceiling.
 
     Where the caller set no `max_tokens`, the bound is lowered to what the ceiling can pay for, as long as the
@@ -61,64 +88,82 @@ def appraise(
         quality: its fitness.
         output_tokens: expected, reasoning included.
     """
-    ceiling, room = money.ceiling_usd, model.context_tokens - situation.input_tokens
-    bound = max(1, min(money.output_tokens, model.max_output_tokens, room))
-    max_usd = _most_usd(situation, money, model, bound)
-    if ceiling is not None and max_usd is not None and max_usd > ceiling:
-        bound = _affordable(situation, money, model, bound, output_tokens)
-        if not bound:
-            reason = f"over budget: up to {dollars(max_usd)}"
-            return Objection(kind="budget", reason=reason, needed_usd=max_usd)
-        max_usd = _most_usd(situation, money, model, bound)
-    if max_usd is None and (ceiling is not None or situation.priced_only):
-        return Objection(kind="price", reason="no known price, and a budget is set")
-    output_tokens = min(output_tokens, bound)
-    return Candidate(
-        model_id=model.id,
-        provider=model.provider,
-        quality=quality,
-        expected_usd=call_usd(situation, money.now, model.id, output_tokens),
-        max_usd=max_usd,
-        max_output_tokens=bound,
-        expected_output_tokens=output_tokens,
-    )
+    bound = min(money.output_tokens, model.max_output_tokens, model.context_tokens - situation.input_tokens)
+    bound = max(bound, 1)
+    if money.ceiling is not None or situation.priced_only:
+        paid = _paid_bound(situation, money, model, bound, output_tokens)
+        if isinstance(paid, Objection):
+            return paid
+        bound = paid
+    tokens = min(output_tokens, bound)
+    cost = call_cost(situation, money, model.id, tokens)
+    return Contender(model.id, model.provider, quality, cost, tokens, bound)
 
 
-def call_usd(
-    situation: Situation, tariff: Tariff, model_id: str, output_tokens: int, *, warm_tokens: int | None = None
-) -> Decimal | None:
-    """What a call is expected to cost; a conversation's own model finds its prefix in the cache.
+def call_cost(
+    situation: Situation, money: Terms, model_id: str, output_tokens: int, *, warm_tokens: int | None = None
+) -> int | None:
+    """What a call is expected to cost, in units; a conversation's own model finds its prefix in the cache.
 
     `warm_tokens` asks what it would be with that much of the prompt cached.
     """
-    step = tariff.find(model_id, situation.input_tokens)
+    step = money.steps.get(model_id)
     if step is None:
         return None
     pin = situation.pin
     if warm_tokens is None:
-        warm_tokens = pin.warm_tokens if pin is not None and pin.model_id == model_id else 0
+        if pin is None or pin.model_id != model_id:
+            return situation.input_tokens * step.input + output_tokens * step.output
+        warm_tokens = pin.warm_tokens
     warm = min(warm_tokens, situation.input_tokens)
-    return expected_usd(step, situation.input_tokens - warm, warm, output_tokens)
+    return expected_cost(step, situation.input_tokens - warm, warm, output_tokens)
 
 
-def _most_usd(situation: Situation, money: Terms, model: Model, output_tokens: int) -> Decimal | None:
-    """What a call can cost at most, by what its provider was seen to count."""
-    over = situation.overcounts.get(model.id, HONEST)
-    return maximum_usd(
-        money.billed, model.id, over.input_bound(money.input_tokens), over.output_bound(output_tokens)
+def candidate(situation: Situation, money: Terms, found: Contender) -> Candidate:
+    """Say of a contender in dollars what it is expected to cost, and what it can cost at most."""
+    most = _most(situation, money, found.model_id, found.bound)
+    return Candidate(
+        model_id=found.model_id,
+        provider=found.provider,
+        quality=found.quality,
+        expected_usd=found.usd,
+        max_usd=None if most is None else dollars_of(most),
+        max_output_tokens=found.bound,
+        expected_output_tokens=found.output_tokens,
     )
 
 
-def _affordable(situation: Situation, money: Terms, model: Model, bound: int, output_tokens: int) -> int:
+def _paid_bound(
+    situation: Situation, money: Terms, model: Model, bound: int, output_tokens: int
+) -> int | Objection:
+    """The output that the ceiling pays for, at most the bound."""
+    most = _most(situation, money, model.id, bound)
+    if most is None:
+        return Objection(kind="price", reason="no known price, and a budget is set")
+    if money.ceiling is None or most <= money.ceiling:
+        return bound
+    affordable = _affordable(situation, money, model.id, bound, output_tokens)
+    if affordable:
+        return affordable
+    needed_usd = dollars_of(most)
+    return Objection(kind="budget", reason=f"over budget: up to {dollars(needed_usd)}", needed_usd=needed_usd)
+
+
+def _most(situation: Situation, money: Terms, model_id: str, output_tokens: int) -> int | None:
+    """What a call can cost at most, by what its provider was seen to count."""
+    over = situation.overcounts.get(model_id, HONEST)
+    return maximum_cost(
+        money.billed, model_id, over.input_bound(money.input_tokens), over.output_bound(output_tokens)
+    )
+
+
+def _affordable(situation: Situation, money: Terms, model_id: str, bound: int, output_tokens: int) -> int:
     """Output tokens that the ceiling pays for; 0 when the answer would not fit, or the caller set the bound."""
-    ceiling = money.ceiling_usd
-    prompt_usd = _most_usd(situation, money, model, 0)
-    with_million_usd = _most_usd(situation, money, model, _MILLION)
+    ceiling = money.ceiling
+    prompt, with_million = (_most(situation, money, model_id, tokens) for tokens in (0, _MILLION))
     if situation.request.parameters.max_tokens is not None or ceiling is None:
         return 0
-    if prompt_usd is None or with_million_usd is None or prompt_usd > ceiling:
+    if prompt is None or with_million is None or prompt > ceiling:
         return 0
-    tokens = ((ceiling - prompt_usd) * _MILLION / (with_million_usd - prompt_usd)).to_integral_value(
-        ROUND_FLOOR
-    )
-    return min(bound, int(tokens)) if tokens >= output_tokens else 0
+    tokens = (ceiling - prompt) * _MILLION // (with_million - prompt)
+    return min(bound, tokens) if tokens >= output_tokens else 0

@@ -49,8 +49,18 @@ class Exclusions:
     """The only ones that the caller's key may use; `None` allows all."""
 
 
+_NOBODY: Final = Exclusions(ids=frozenset(), unknown=())
+
+
 def exclusions(situation: Situation) -> Exclusions:
     """What the request, the caller's key and the operator exclude; any name of a model or provider will do."""
+    if not (
+        situation.request.routing.exclude
+        or situation.settings.exclude
+        or situation.preferences.exclude
+        or situation.allowed
+    ):
+        return _NOBODY
     unknown: list[str] = []
 
     def ids(names: Iterable[str]) -> frozenset[str]:
@@ -182,13 +192,10 @@ def _wire(asked: Needs, model: Model) -> str | None:
     return None
 
 
-def window(situation: Situation, model: Model, output_tokens: int) -> Objection | None:
-    """Whether prompt and expected answer don't fit with room for the estimate's error."""
-    share = situation.catalog.ladder.window_share
-    if model.max_input_tokens and situation.input_tokens > share * model.max_input_tokens:
-        reason = f"prompt window {model.max_input_tokens:,} < {situation.input_tokens:,} tokens"
-        return Objection(kind="window", reason=reason)
-    wanted = situation.input_tokens + output_tokens
-    if wanted > share * model.context_tokens:
-        return Objection(kind="window", reason=f"window {model.context_tokens:,} < {wanted:,} tokens")
-    return None
+def window(input_tokens: int, each: Entrant, output_tokens: int) -> Objection:
+    """Say by how much prompt and expected answer don't fit."""
+    if input_tokens > each.prompt_room:
+        reason = f"prompt window {each.model.max_input_tokens:,} < {input_tokens:,} tokens"
+    else:
+        reason = f"window {each.model.context_tokens:,} < {input_tokens + output_tokens:,} tokens"
+    return Objection(kind="window", reason=reason)

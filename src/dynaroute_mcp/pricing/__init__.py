@@ -14,21 +14,32 @@ from dynaroute_mcp.pricing.cost import (
     time_factor,
 )
 from dynaroute_mcp.pricing.savings import gpt41_saving, saving, saving_pct
-from dynaroute_mcp.pricing.tariff import Tariff, expected_usd, maximum_usd, tariff_at
+from dynaroute_mcp.pricing.tariff import (
+    Step,
+    Tariff,
+    dollars_of,
+    expected_cost,
+    maximum_cost,
+    tariff_at,
+    units_of,
+)
 
 __all__ = [
     "NOTHING",
     "Processing",
     "Rates",
+    "Step",
     "Tariff",
     "current_rates",
-    "expected_usd",
+    "dollars_of",
+    "expected_cost",
     "gpt41_saving",
-    "maximum_usd",
+    "maximum_cost",
     "price",
     "quote",
     "saving",
     "saving_pct",
     "tariff_at",
     "time_factor",
+    "units_of",
 ]

@@ -3,46 +3,64 @@
 A tariff holds as long as no announced day begins and no provider's hours change. What it says is what `price` says.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from decimal import Decimal
-from functools import lru_cache
+from decimal import ROUND_HALF_EVEN, Decimal
+from functools import cached_property, lru_cache
 from typing import Final
 
 from dynaroute_mcp.catalog import Catalog
-from dynaroute_mcp.pricing.cost import FREE, PER_MILLION, ZERO, Rates, at_peak, resolved
+from dynaroute_mcp.pricing.cost import FREE, Rates, at_peak, resolved
 
 _KEPT: Final = 8
 """Tariffs that are remembered: today's and tomorrow's, in and out of peak hours, before and after a reload."""
 _ANY: Final = -1
+_DIGITS: Final = 15
+"""Whole numbers add up faster than decimals: amounts are counted in units of 10^-15 dollars."""
+_MTOK_DIGITS: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What a model charges for prompts longer than a size, in dollars per token."""
+    """What a model charges for prompts longer than a size, in units per token."""
 
     above_tokens: int
-    input_usd: Decimal
-    cache_read_usd: Decimal
-    dearest_input_usd: Decimal
+    input: int
+    cache_read: int
+    dearest_input: int
     """The highest of the plain, the cached and the five-minute write rate."""
-    output_usd: Decimal
+    output: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tariff:
     """What every model with a known price charges."""
 
     steps: Mapping[str, tuple[Step, ...]]
     """By model id; each model's by falling size, the last one for any prompt."""
 
-    def find(self, model_id: str, input_tokens: int) -> Step | None:
-        """What a model charges for a prompt of this size; `None` when that is unknown."""
-        for step in self.steps.get(model_id, ()):
-            if input_tokens > step.above_tokens:
-                return step
-        return None
+    def at_size(self, input_tokens: int) -> Mapping[str, Step]:
+        """What each model charges for a prompt of this size; one whose price is unknown is not in it."""
+        return self._sizes[bisect_left(self._bounds, input_tokens)]
+
+    @cached_property
+    def _bounds(self) -> tuple[int, ...]:
+        """Sizes above which some model charges something else."""
+        return tuple(sorted({step.above_tokens for steps in self.steps.values() for step in steps[:-1]}))
+
+    @cached_property
+    def _sizes(self) -> tuple[Mapping[str, Step], ...]:
+        """What holds up to each bound, and above the last."""
+        sizes = (*self._bounds, self._bounds[-1] + 1 if self._bounds else 0)
+        return tuple(
+            {
+                model_id: next(step for step in steps if size > step.above_tokens)
+                for model_id, steps in self.steps.items()
+            }
+            for size in sizes
+        )
 
 
 def tariff_at(catalog: Catalog, at: datetime) -> Tariff:
@@ -52,16 +70,25 @@ def tariff_at(catalog: Catalog, at: datetime) -> Tariff:
     return _tariff(catalog, at.date(), peaks)
 
 
-def expected_usd(step: Step, uncached_tokens: int, cache_read_tokens: int, output_tokens: int) -> Decimal:
-    """Price of a call that writes nothing into a cache."""
-    usd = uncached_tokens * step.input_usd + output_tokens * step.output_usd
-    return usd + cache_read_tokens * step.cache_read_usd if cache_read_tokens else usd
+def dollars_of(units: int) -> Decimal:
+    """Turn units into dollars, exactly."""
+    return Decimal(units).scaleb(-_DIGITS)
 
 
-def maximum_usd(
+def units_of(usd: Decimal) -> int:
+    """Turn dollars into units, rounded half to even."""
+    return int(usd.scaleb(_DIGITS).to_integral_value(ROUND_HALF_EVEN))
+
+
+def expected_cost(step: Step, uncached_tokens: int, cache_read_tokens: int, output_tokens: int) -> int:
+    """Price, in units, of a call that writes nothing into a cache."""
+    return uncached_tokens * step.input + cache_read_tokens * step.cache_read + output_tokens * step.output
+
+
+def maximum_cost(
     tariffs: Sequence[Tariff], model_id: str, input_tokens: int, output_tokens: int
-) -> Decimal | None:
-    """The most that a call can cost: every input token at its dearest bucket, every output token used.
+) -> int | None:
+    """The most that a call can cost, in units: every input token at its dearest bucket, every output token used.
 
     Args:
         tariffs: of the first and the last moment at which the call may be billed; the dearest counts.
@@ -72,12 +99,12 @@ def maximum_usd(
     Returns:
         `None` when the model has no known price at one of the moments.
     """
-    dearest = ZERO
+    dearest = 0
     for tariff in tariffs:
-        step = tariff.find(model_id, input_tokens)
+        step = tariff.at_size(input_tokens).get(model_id)
         if step is None:
             return None
-        dearest = max(dearest, input_tokens * step.dearest_input_usd + output_tokens * step.output_usd)
+        dearest = max(dearest, input_tokens * step.dearest_input + output_tokens * step.output)
     return dearest
 
 
@@ -85,7 +112,7 @@ def maximum_usd(
 def _tariff(catalog: Catalog, day: date, peaks: frozenset[str]) -> Tariff:
     priced = {model_id: _steps(catalog, model_id, day, peaks) for model_id in catalog.prices}
     free = {row.id: (_step(_ANY, FREE),) for row in catalog.models if row.free}
-    return Tariff(priced | free)
+    return Tariff({model_id: steps for model_id, steps in (priced | free).items() if steps})
 
 
 def _steps(catalog: Catalog, model_id: str, day: date, peaks: frozenset[str]) -> tuple[Step, ...]:
@@ -98,15 +125,18 @@ def _steps(catalog: Catalog, model_id: str, day: date, peaks: frozenset[str]) ->
 
 
 def _step(above_tokens: int, rates: Rates) -> Step:
-    per_token = rates.scaled(Decimal(1).scaleb(PER_MILLION))
+    plain, cached, written = (
+        units_of(usd.scaleb(-_MTOK_DIGITS))
+        for usd in (
+            rates.input_usd_per_mtok,
+            rates.cache_read_usd_per_mtok,
+            rates.cache_write_5m_usd_per_mtok,
+        )
+    )
     return Step(
         above_tokens=above_tokens,
-        input_usd=per_token.input_usd_per_mtok,
-        cache_read_usd=per_token.cache_read_usd_per_mtok,
-        dearest_input_usd=max(
-            per_token.input_usd_per_mtok,
-            per_token.cache_read_usd_per_mtok,
-            per_token.cache_write_5m_usd_per_mtok,
-        ),
-        output_usd=per_token.output_usd_per_mtok,
+        input=plain,
+        cache_read=cached,
+        dearest_input=max(plain, cached, written),
+        output=units_of(rates.output_usd_per_mtok.scaleb(-_MTOK_DIGITS)),
     )
