@@ -30,6 +30,7 @@ Decide by class and field, never by text. `code` is stable; each face has one ta
 A message says what was wrong and what to do next, and never holds a secret, a prompt or a provider's own text.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar, Self
@@ -184,8 +185,15 @@ class ProviderError(DynarouteError):
         text = super().__str__()
         if len(self.attempts) <= 1:
             return text
-        tried = "; ".join(f"{a.model_id}: {a.message or a.outcome}" for a in self.attempts)
-        return f"{text} (tried {len(self.attempts)} times: {tried})"
+        tried = Counter(_told(attempt) for attempt in self.attempts)
+        each = "; ".join(what if times == 1 else f"{what}, {times} times" for what, times in tried.items())
+        return f"{text} (tried {len(self.attempts)} times: {each})"
+
+
+def _told(attempt: Attempt) -> str:
+    """Say how an attempt failed; most messages name their model themselves."""
+    why = attempt.message or attempt.outcome
+    return why if attempt.model_id in why else f"{attempt.model_id}: {why}"
 
 
 class ProviderRefusedRequest(ProviderError):

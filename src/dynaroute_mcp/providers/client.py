@@ -6,6 +6,7 @@ connect, no size and no dialect: those are `wire`'s. aiohttp needs asyncio, so a
 """
 
 import ipaddress
+import os
 import ssl
 import sys
 from collections.abc import AsyncGenerator, Generator, Mapping
@@ -13,7 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -188,4 +189,21 @@ def _translated() -> Generator[None]:
         kind = BadCompression if isinstance(error.__cause__, ContentEncodingError) else ClientFault
         raise kind(type(error).__name__) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: an address that is none
-        raise ClientFault(type(error).__name__) from error
+        raise ClientFault(_why(error)) from error
+
+
+_FAULTS: Final = (
+    (aiohttp.ClientConnectorDNSError, "its host name is not known"),
+    (aiohttp.ClientConnectorCertificateError, "its certificate is not trusted"),
+    (aiohttp.ClientSSLError, "it speaks no TLS that can be used"),
+    (aiohttp.ServerDisconnectedError, "it hung up"),
+)
+
+
+def _why(error: Exception) -> str:
+    """Say what was wrong with a connection, in our words: an error's own may quote the address."""
+    for kind, words in _FAULTS:
+        if isinstance(error, kind):
+            return words
+    refused = isinstance(error, aiohttp.ClientConnectorError) and error.errno
+    return os.strerror(refused).lower() if refused else type(error).__name__
