@@ -88,6 +88,8 @@ class Availability:
 
     async def ready(self) -> None:
         """Wait until local servers have been looked for; at once from the second time on."""
+        if self._discover is None:
+            return
         async with self._looking:
             if self._discover is None:
                 return

@@ -6,11 +6,17 @@ loopback, from where the server itself is, or from an allowed name.
 """
 
 from collections.abc import Set
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
+_KEPT: Final = 256
+"""Names that are remembered: most requests come under the same."""
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "localhost.localdomain"})
+
+_FOREIGN: Final = frozenset("@/?#\\")
+"""What stands in an address, but in no Host."""
 
 
 def fault(host: str, origin: str | None, allowed: Set[str]) -> Literal["host", "origin"] | None:
@@ -35,6 +41,7 @@ def fault(host: str, origin: str | None, allowed: Set[str]) -> Literal["host", "
     return None if asked.scheme in {"http", "https"} and known else "origin"
 
 
+@lru_cache(maxsize=_KEPT)
 def is_loopback(host: str) -> bool:
     """Tell whether a name or address can mean this machine only."""
     name = host.casefold()
@@ -43,6 +50,7 @@ def is_loopback(host: str) -> bool:
     return is_address(host) and ip_address(host).is_loopback
 
 
+@lru_cache(maxsize=_KEPT)
 def is_address(host: str) -> bool:
     """Tell whether a host is a bare IP address."""
     try:
@@ -52,8 +60,11 @@ def is_address(host: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=_KEPT)
 def _name_of(host: str) -> str:
-    """Take the port off a Host header; empty when it is no host at all."""
+    """Take the port off a Host header; empty when it is no host at all, or more than one."""
+    if not _FOREIGN.isdisjoint(host):
+        return ""
     try:
         return (urlsplit(f"//{host}").hostname or "").casefold()
     except ValueError:

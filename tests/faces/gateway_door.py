@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 import httpx2
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from tests.scripted import Script, Time, scripted_core, settings
 
 from dynaroute_mcp.accounts import Terms
@@ -26,7 +26,7 @@ HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}]}
 class Door:
     """A gateway with somebody in front of it."""
 
-    app: Starlette
+    app: ASGIApp
     core: Core
     script: Script
     time: Time
@@ -80,7 +80,7 @@ def events_in(text: str) -> list[Any]:
 class Wire:
     """One request spoken in ASGI, for what an HTTP client hides: pieces, silence and hanging up."""
 
-    app: Starlette
+    app: ASGIApp
     headers: dict[str, str]
     path: str = CHAT
     sent: list[dict[str, Any]] = field(default_factory=list)

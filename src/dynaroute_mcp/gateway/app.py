@@ -1,22 +1,18 @@
 """The gateway as an ASGI app: routes, one gate before them, one envelope for every error."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dynaroute_mcp.errors import DynarouteError
 from dynaroute_mcp.gateway.auth import Gate
 from dynaroute_mcp.gateway.cache import Cache
 from dynaroute_mcp.gateway.metrics import Metrics
 from dynaroute_mcp.gateway.openapi import routes
-from dynaroute_mcp.gateway.refusal import Refusal, error_response
 from dynaroute_mcp.gateway.routes import OPERATIONS
-from dynaroute_mcp.gateway.session import SCOPE_KEY, Desk, Session
+from dynaroute_mcp.gateway.session import Desk
 from dynaroute_mcp.types import Ambient
 
 if TYPE_CHECKING:
@@ -28,7 +24,7 @@ def create_app(
     ambient: Ambient,
     *,
     allowed_hosts: Collection[str] = (),
-) -> Starlette:
+) -> ASGIApp:
     """Make the ASGI app.
 
     Args:
@@ -44,20 +40,25 @@ def create_app(
         cache=Cache(ambient.monotonic),
         metrics=Metrics(ambient.monotonic),
     )
-    gate = Middleware(Gate, desk=desk, allowed_hosts=allowed_hosts)
-    handlers = dict.fromkeys((DynarouteError, Refusal, HTTPException), _refuse)
-    app = Starlette(
-        routes=list(routes(OPERATIONS)),
-        middleware=[gate],
-        exception_handlers=handlers,
-    )
-    app.router.redirect_slashes = False  # an address is right or wrong
-    app.state.desk = desk
-    return app
+    return Gate(_Addresses(tuple(routes(OPERATIONS))), desk=desk, allowed_hosts=allowed_hosts)
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
-    assert isinstance(error, DynarouteError | Refusal | HTTPException)
-    session = request.scope.get(SCOPE_KEY)
-    request_id = session.request_id if isinstance(session, Session) else ""
-    return error_response(error, request_id)
+class _Addresses(Router):
+    """Starlette's router; an address that has no part to fill in is found at once."""
+
+    def __init__(self, rows: Sequence[Route]) -> None:
+        super().__init__(rows, redirect_slashes=False, default=_nowhere)  # an address is right or wrong
+        self._plain = {row.path: row for row in rows if not row.param_convertors}
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on to whom it is for."""
+        route = self._plain.get(scope["path"]) if scope["type"] == "http" else None
+        if route is None:
+            await super().app(scope, receive, send)
+        else:
+            scope["route"] = route
+            await route.app(scope, receive, send)
+
+
+async def _nowhere(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise HTTPException(404)

@@ -11,7 +11,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection
 from typing import Final
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dynaroute_mcp import sites
@@ -19,7 +20,7 @@ from dynaroute_mcp.accounts import is_well_formed
 from dynaroute_mcp.errors import AuthenticationFailed, DynarouteError
 from dynaroute_mcp.gateway.quota import quota_headers
 from dynaroute_mcp.gateway.refusal import Refusal, error_response
-from dynaroute_mcp.gateway.session import SCOPE_KEY, Desk, Session
+from dynaroute_mcp.gateway.session import DESK_KEY, SCOPE_KEY, Desk, Session
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.types import Caller
 
@@ -33,6 +34,12 @@ OPERATOR_PATHS: Final = frozenset({"/metrics", "/health/models"})
 
 FAILURES_A_MINUTE: Final = 30
 """Unknown keys of one address that are answered with 401; further ones get 429."""
+
+_FORWARDED: Final = frozenset(
+    {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
+    | {"cf-connecting-ip", "true-client-ip"}
+)
+"""Headers of a proxy on this machine, behind which the asker may be anywhere."""
 
 _ADDRESSES: Final = 10_000
 _MAX_KEY_CHARS: Final = 256
@@ -76,6 +83,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        scope[DESK_KEY] = self._desk
         given = headers.get("x-request-id", "")
         given_id = given if _GIVEN_ID.fullmatch(given) else None
         request_id = given_id or self._desk.new_id()
@@ -86,7 +94,7 @@ class Gate:
                 if not self._is_open(scope, headers):
                     scope[SCOPE_KEY] = await self._admit(headers, scope, request_id, given_id)
                 await self._app(scope, receive, stamp)
-            except (DynarouteError, Refusal) as error:
+            except (DynarouteError, Refusal, HTTPException) as error:
                 await error_response(error, request_id)(scope, receive, stamp)
             except Exception:
                 logger.exception("a request crashed", extra={"path": scope["path"], "request": request_id})
@@ -106,7 +114,7 @@ class Gate:
 
     def _is_open(self, scope: Scope, headers: Headers) -> bool:
         if scope["path"] in OPERATOR_PATHS:
-            return sites.is_loopback(_address(scope)) and "x-forwarded-for" not in headers
+            return sites.is_loopback(_address(scope)) and _FORWARDED.isdisjoint(headers.keys())
         return scope["path"] in OPEN_PATHS
 
     async def _admit(self, headers: Headers, scope: Scope, request_id: str, given_id: str | None) -> Session:
@@ -157,13 +165,18 @@ class Stamp:
     async def __call__(self, message: Message) -> None:
         """Pass a part of the answer on."""
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-ID"] = self._request_id
-            headers["X-Content-Type-Options"] = "nosniff"
-            headers.setdefault("Cache-Control", "no-store")
+            headers = [
+                *message.get("headers", ()),
+                (b"x-request-id", self._request_id.encode()),
+                (b"x-content-type-options", b"nosniff"),
+            ]
+            if not any(name == b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"no-store"))
             session = self._scope.get(SCOPE_KEY)
             if isinstance(session, Session):
-                headers.update(await quota_headers(session, self._clock()))
+                told = await quota_headers(session, self._clock())
+                headers += [(name.lower().encode(), value.encode()) for name, value in told.items()]
+            message["headers"] = headers
             self.status = message["status"]
         await self._send(message)
 

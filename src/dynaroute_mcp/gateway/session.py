@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SCOPE_KEY: Final = "dynaroute.session"
 """Where the gate leaves the session in the ASGI scope."""
+DESK_KEY: Final = "dynaroute.desk"
+"""Where it leaves what the process has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,6 @@ def session_of(request: Request) -> Session:
 
 def desk_of(request: Request) -> Desk:
     """Return what the process has."""
-    desk = request.app.state.desk
+    desk = request.scope[DESK_KEY]
     assert isinstance(desk, Desk)
     return desk
