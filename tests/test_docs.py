@@ -157,12 +157,12 @@ def test_the_plans_are_told_as_they_are() -> None:
 
 
 def test_the_example_configuration_is_valid() -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", DOCS["configuration.md"], re.DOTALL)
+    example, _ = re.findall(r"```yaml\n(.*?)```", DOCS["configuration.md"], re.DOTALL)
     assert set(yaml.safe_load(example)) <= set(Settings.model_fields)
 
 
 def test_the_example_configuration_is_read(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", DOCS["configuration.md"], re.DOTALL)
+    example, _ = re.findall(r"```yaml\n(.*?)```", DOCS["configuration.md"], re.DOTALL)
     file = tmp_path / "config.yaml"
     file.write_text(example, encoding="utf-8")
 
@@ -173,6 +173,17 @@ def test_the_example_configuration_is_read(tmp_path: Path) -> None:
         CATALOG.find_model(name) or CATALOG.find_provider(name)
         for name in (*settings.exclude, *settings.prefer)
     )
+
+
+def test_the_example_of_a_catalog_of_ones_own_is_read(tmp_path: Path) -> None:
+    _, example = re.findall(r"```yaml\n(.*?)```", DOCS["configuration.md"], re.DOTALL)
+    file = tmp_path / "catalog.yaml"
+    file.write_text(example, encoding="utf-8")
+
+    mine = load_catalog(None, file)
+    assert mine.get_model("Writer 1").provider == "company"
+    assert mine.get_model("gpt-6-luna").context_tokens == 128_000
+    assert CATALOG.get_model("gpt-6-luna").context_tokens != 128_000
 
 
 def test_the_example_for_claude_desktop_starts_a_script_of_ours() -> None:
