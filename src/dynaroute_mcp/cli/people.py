@@ -10,7 +10,7 @@ from dynaroute_mcp.cli.options import read_key
 from dynaroute_mcp.cli.render import facts, note, table
 from dynaroute_mcp.cli.session import emit, json_option, surroundings, with_core
 from dynaroute_mcp.cli.terms import edited, term_options
-from dynaroute_mcp.cli.text import usd
+from dynaroute_mcp.cli.text import counted, usd
 from dynaroute_mcp.results import (
     DetailedKeyList,
     GeneratedKey,
@@ -165,7 +165,7 @@ def _terms(row: KeyDetails) -> str:
         f"{wanted.strategy}": wanted.strategy,
         f"excludes {', '.join(wanted.exclude)}": wanted.exclude,
         f"prefers {', '.join(wanted.prefer)}": wanted.prefer,
-        f"{len(wanted.rules)} rules": wanted.rules,
+        counted(len(wanted.rules), "rule"): wanted.rules,
         f"own {', '.join(each.provider for each in row.providers)}": row.providers,
     }
     return "; ".join(name for name, there in named.items() if there)
