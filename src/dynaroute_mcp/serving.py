@@ -70,6 +70,7 @@ def serve(
         port=port,
         http=Patient,
         log_config=None,
+        log_level="error",  # below it uvicorn has a line for each broken request that a stranger sends
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_S,

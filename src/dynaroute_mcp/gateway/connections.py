@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from dynaroute_mcp.gateway.parsing import Connection
 from dynaroute_mcp.gateway.refusal import Refusal, error_response
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def let_in() -> int:
     return room
 
 
-class Patient(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # one of uvicorn's two, by what is installed
+class Patient(Connection):  # type: ignore[misc, valid-type]  # one of uvicorn's two, by what is installed
     """An HTTP connection that is cut when its client neither reads its answer nor sends its request."""
 
     room = MAX_CONNECTIONS

@@ -1,0 +1,123 @@
+"""Requests as httptools parses them, with what it leaves open: how large a head may be, and what is in one.
+
+llhttp bounds neither head nor trailers, hands trailers out as if they were headers, takes several Hosts, and drops the
+body of a request that offers an upgrade, as Java's own client does with `h2c`. h11, which stands in where httptools
+does not run, does all this by itself.
+"""
+
+from http import HTTPStatus
+from typing import Final
+
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from dynaroute_mcp.gateway.refusal import Refusal, error_response
+
+try:
+    import httptools
+    from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+except ImportError:  # pragma: no cover -- where it is not CPython
+    httptools, STATUS_LINE, HttpToolsProtocol = None, {}, object  # type: ignore[assignment, misc]
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+"""Of a request's head, or of what stands between two pieces of its body; beyond it a read's worth may come."""
+
+_DECLINED: Final = frozenset({b"upgrade", b"http2-settings"})
+
+
+class Bounded(HttpToolsProtocol):
+    """An HTTP connection whose heads have a bound and only one Host, and which takes up no upgrade."""
+
+    _unused = 0
+    """Bytes since the last whole head or piece of a body."""
+    _in_head = False
+    _offered = False
+    """The request offers to go on in another protocol."""
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came."""
+        self._unset_keepalive_if_required()
+        self._unused += len(data)
+        try:
+            self._feed(memoryview(data))
+        except httptools.HttpParserError:
+            self.send_400_response("this is no HTTP request that can be read")
+        else:
+            if self._unused > MAX_HEAD_BYTES:
+                self._end(Refusal(431, "the request's head is too large", reason="head_too_large"))
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        super().on_message_begin()
+        self._in_head = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; fields behind the body are none, and nobody asked for them."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin a request, unless it has to be parsed anew."""
+        self._unused, self._in_head = 0, False
+        if sum(name == b"host" for name, _ in self.headers) > 1:
+            raise ValueError("more than one Host")
+        self._offered = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if not self._offered:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        self._unused = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._unused = 0
+        if not self._offered:
+            super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what can't be parsed, behind the answers to what could."""
+        if self._answering() and not self.cycle.more_body:
+            self.cycle.keep_alive = False
+        else:
+            self._end(Refusal(400, msg, reason="invalid_http"))
+
+    def _feed(self, rest: memoryview) -> None:
+        while rest:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as offer:
+                rest = rest[offer.args[0] :]
+                self._decline()
+            else:
+                return
+
+    def _decline(self) -> None:
+        """Parse a head anew without its offer, so that its body is read as one (RFC 9110, section 7.8)."""
+        kept = [b"%s: %s\r\n" % header for header in self.headers if header[0] not in _DECLINED]
+        version = self.parser.get_http_version().encode()
+        line = b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, version)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.parser.feed_data(b"".join([line, *kept, b"\r\n"]))
+
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete  # type: ignore[redundant-expr]  # None at first
+
+    def _end(self, refusal: Refusal) -> None:
+        """Refuse and close; where an answer is under way, or another waits before it, only close."""
+        if self.transport.is_closing():
+            return
+        if self.pipeline or (self._answering() and (self.cycle.response_started or not self.cycle.more_body)):
+            self.transport.abort()
+            return
+        response = error_response(refusal, "")
+        headers = [*self.server_state.default_headers, *response.raw_headers, (b"connection", b"close")]
+        lines = [b"%s: %s\r\n" % header for header in headers]
+        status = STATUS_LINE[HTTPStatus(refusal.status)]
+        self.transport.write(b"".join([status, *lines, b"\r\n", bytes(response.body)]))
+        self.transport.close()
+
+
+Connection = AutoHTTPProtocol if httptools is None else Bounded  # type: ignore[redundant-expr]  # as above
+"""What uvicorn would take of itself, bounded."""
