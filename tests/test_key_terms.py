@@ -184,7 +184,7 @@ async def test_during_a_grace_both_secrets_speak_for_the_key_and_verify_tells_th
     rotated = await accounts.rotate_key(made.row.key_id, grace_s=3600)
 
     old, new = await accounts.caller_for(made.secret), await accounts.caller_for(rotated.secret)
-    assert old == new
+    assert old == replace(new, expires_at=rotated.old_until)
     verified = VerifiedKey.of(await accounts.verify_key(made.secret))
     assert (verified.valid, verified.expires_at) == (True, "2026-11-22T01:00:00Z")
     assert "newer key has taken its place" in verified.message

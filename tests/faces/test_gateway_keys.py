@@ -53,6 +53,7 @@ async def test_a_key_is_made_with_terms_shown_and_changed_field_by_field(tmp_pat
     [
         ({"requests_per_day": 0}, 400, "requests_per_day"),
         ({"usd_per_month": -1}, 400, "usd_per_month"),
+        ({"usd_per_month": 1e-12}, 400, "usd_per_month"),
         ({"tokens_per_month": True}, 400, "tokens_per_month"),
         ({"owner": "bob"}, 400, "owner"),
         ({"plan": "pro"}, 400, "plan"),
@@ -80,16 +81,39 @@ async def test_a_key_with_limits_lifts_none_of_them_but_may_rotate_itself(tmp_pa
     async with door(tmp_path, encryption_key=MASTER) as at:
         made = (await at.client.post("/v1/keys", json={"requests_per_day": 9})).json()
         held, path = at.speaker(made["api_key"]), f"/v1/keys/{made['key_id']}"
+        free = f"/v1/keys/{(await at.client.post('/v1/keys', json={})).json()['key_id']}"
         refused = [
             await held.patch(path, json={"requests_per_day": None}),
             await held.post("/v1/keys", json={}),
             await held.post(f"{path}/providers", json={"provider": "openai", "api_key": SECRET}),
             await held.delete(f"{path}/providers/openai"),
+            await held.post(f"{free}/rotate"),
+            await held.delete(free),
         ]
         rotated = await held.post(f"{path}/rotate")
+        revoked = await at.speaker(rotated.json()["api_key"]).delete(path)
+
+    assert [answer.status_code for answer in refused] == [403] * 6
+    assert (rotated.status_code, rotated.json()["key_id"]) == (201, made["key_id"])
+    assert revoked.status_code == 200
+
+
+async def test_a_secret_on_its_way_out_hands_nothing_on(tmp_path: Path) -> None:
+    async with door(tmp_path, encryption_key=MASTER) as at:
+        made = (await at.client.post("/v1/keys", json={})).json()
+        old, path = at.speaker(made["api_key"]), f"/v1/keys/{made['key_id']}"
+        new = at.speaker((await old.post(f"{path}/rotate", json={"grace_s": 60})).json()["api_key"])
+        refused = [
+            await old.post(f"{path}/rotate", json={"grace_s": 60}),
+            await old.post("/v1/keys", json={}),
+            await old.patch(path, json={"requests_per_day": 1}),
+            await old.post(f"{path}/providers", json={"provider": "openai", "api_key": SECRET}),
+        ]
+        chat = await old.post("/v1/classify", json={"prompt": "Hi"})
+        again = await new.post(f"{path}/rotate")
 
     assert [answer.status_code for answer in refused] == [403] * 4
-    assert (rotated.status_code, rotated.json()["key_id"]) == (201, made["key_id"])
+    assert (chat.status_code, again.status_code) == (200, 201)
 
 
 async def test_limits_of_a_key_hold_beside_the_plan_and_the_answer_names_them(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from dynaroute_mcp.accounts.provider_keys import ProviderKeys
 from dynaroute_mcp.accounts.secret import digest, is_well_formed, new_secret
 from dynaroute_mcp.accounts.terms import NO_TERMS, Terms, check_maker, check_terms, terms_of, with_terms
 from dynaroute_mcp.catalog import Catalog, Plan
-from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest, NotFound
+from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest, NotFound, PermissionDenied
 from dynaroute_mcp.limits import Left, Spent, limits_of, owner_scope, spent, tightest, window
 from dynaroute_mcp.store.base import KeyRow, Store
 from dynaroute_mcp.taxonomy import Strategy
@@ -177,12 +177,15 @@ class Accounts:
             raise NotFound(f"no key has the id {key_id[:80]!r}; list the keys to see which there are")
         return row
 
-    async def revoke_key_id(self, key_id: str) -> Revocation:
-        """Stop a key by its id, as `revoke_key` does.
+    async def revoke_key_id(self, key_id: str, *, by: Caller | None = None) -> Revocation:
+        """Stop a key by its id, as `revoke_key` does; `by` as in `rotate_key`.
 
         Raises:
+            PermissionDenied: a key with limits of its own asks for another.
             NotFound: there is none.
         """
+        if by is None or by.key_id != key_id:
+            check_maker(by)
         return await self._revoke(await self.get_key(key_id))
 
     async def _revoke(self, known: KeyRow) -> Revocation:
@@ -231,10 +234,10 @@ class Accounts:
             key_id: which key.
             grace_s: how long the old secret is accepted beside the new one, at most `LONGEST_GRACE_S`; 0 ends it at
                 once. What an earlier rotation left open ends now.
-            by: as in `generate_key`; a key with limits of its own may rotate itself.
+            by: as in `generate_key`; a key with limits of its own may rotate itself, but with its newest secret only.
 
         Raises:
-            PermissionDenied: a key with limits of its own asks for another.
+            PermissionDenied: a key with limits of its own asks for another, or a secret that is on its way out asks.
             NotFound: there is none.
             InvalidRequest: it works no more, so that nothing is left to go on with; or the grace is out of range.
         """
@@ -243,6 +246,8 @@ class Accounts:
         if by is None or by.key_id != key_id:
             check_maker(by)
         old, now = await self.get_key(key_id), self._clock()
+        if by is not None and by.key_id == key_id and by.expires_at != old.expires_at:
+            raise PermissionDenied("a newer key has taken this one's place; rotate with that one")
         if self.state_of(old) != "active":
             raise InvalidRequest(f"key {key_id!r} is {self.state_of(old)}; make a new one", param="id")
         secret, until = new_secret(self._randbelow, sandbox=old.sandbox), now + timedelta(seconds=grace_s)
@@ -274,7 +279,7 @@ class Accounts:
             requests_per_minute=row.requests_per_minute,
             requests_per_day=row.requests_per_day,
             models=row.models,
-            expires_at=row.expires_at,
+            expires_at=min((at for at in (row.expires_at, row.superseded_until) if at), default=None),
             preferences=row.preferences,
             provider_keys=row.provider_keys,
         )

@@ -13,6 +13,8 @@ from dynaroute_mcp.taxonomy import Strategy
 from dynaroute_mcp.types import Caller, KeyRule, Preferences
 
 HIGHEST_LIMIT: Final = 1_000_000_000
+_LEAST_LIMIT: Final = Decimal("1e-9")
+"""The books round to it: less of a dollar would be stored as none."""
 MOST_NAMES: Final = 100
 """Names, or rules, in one list of a key's."""
 NAME_CHARACTERS: Final = 200
@@ -84,7 +86,7 @@ def check_terms(terms: Terms, catalog: Catalog, now: datetime) -> None:
         raise InvalidRequest(f"expires_at {terms.expires_at.isoformat()} is past", param="expires_at")
     for name in ("usd_per_month", "tokens_per_month", "requests_per_minute", "requests_per_day"):
         limit = getattr(terms, name)
-        if limit is not None and not 0 < limit <= HIGHEST_LIMIT:
+        if limit is not None and not _LEAST_LIMIT <= limit <= HIGHEST_LIMIT:
             raise InvalidRequest(f"{name} must be above 0 and at most {HIGHEST_LIMIT:,}", param=name)
     _check_names("models", terms.models, catalog)
     _check_names("exclude", terms.exclude, catalog)

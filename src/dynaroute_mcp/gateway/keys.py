@@ -95,7 +95,7 @@ async def verify(request: Request) -> Response:
 async def revoke(request: Request) -> Response:
     """Stop a key at once and for good, its old secret with it; a second time changes nothing."""
     session, row = session_of(request), await _reachable(request)
-    return _shown(RevokedKey.of(await session.core.accounts.revoke_key_id(row.key_id)))
+    return _shown(RevokedKey.of(await session.core.accounts.revoke_key_id(row.key_id, by=_by(session))))
 
 
 async def rotate(request: Request) -> Response:
