@@ -103,6 +103,8 @@ async def test_the_admin_token_works_on_behalf_of_the_process(tmp_path: Path) ->
     ("headers", "status"),
     [
         ({"Host": "evil.example:8000"}, 421),
+        ({"Host": "evil.example@127.0.0.1"}, 421),
+        ({"Host": "127.0.0.1#.evil.example"}, 421),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "http://localhost.evil.example"}, 403),
         ({"Origin": "null"}, 403),
@@ -363,6 +365,18 @@ async def test_where_the_books_cannot_be_read_the_answer_comes_without_its_limit
 
     assert response.status_code == 200
     assert "x-ratelimit-limit" not in response.headers
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/health/models"])
+@pytest.mark.parametrize("header", ["Forwarded", "Via", "X-Real-IP", "X-Forwarded-Host", "CF-Connecting-IP"])
+async def test_whoever_comes_through_a_proxy_is_not_this_machine(
+    tmp_path: Path, path: str, header: str
+) -> None:
+    async with door(tmp_path) as at:
+        stranger = await at.stranger.get(path, headers={header: "1.2.3.4"})
+        operator = await at.speaker(ADMIN).get(path, headers={header: "1.2.3.4"})
+
+    assert (stranger.status_code, operator.status_code) == (401, 200)
 
 
 async def test_metrics_are_open_to_this_machine_and_to_the_admin_token(tmp_path: Path) -> None:
