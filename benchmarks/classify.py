@@ -2,8 +2,10 @@
 
 `python benchmarks/classify.py LABELLED.jsonl [--json]` reads `prompt`, `category` and `level` of each line
 and, where given, `accepted`: every category that an annotator would take. A peer appears when it is
-installed (`pip install byok-router==0.2.1`), its eight task types mapped to the categories nearest to them. The second tier appears when its extra is installed (`pip install ./accurate`); `asked`
-is the share of prompts that it saw, and its times are those of prompts that it sees, the first tier's included.
+installed (`pip install byok-router==0.2.1`), its eight task types mapped to the categories nearest to them. The second
+tier appears when its extra is installed (`pip install ./accurate`); `asked` is the share of prompts that it saw, and its
+times are those of prompts that it sees, the first tier's included. `ece_chance` is the calibration error that as many
+prompts would show if every confidence were exactly true.
 """
 
 import argparse
@@ -71,6 +73,25 @@ def calibration_error(guesses: Sequence[Guess], labels: Sequence[Label]) -> floa
         bins.setdefault(place, []).append((found.confidence, found.ranked[0] == label.category))
     gaps = (abs(sum(confidence - right for confidence, right in group)) for group in bins.values())
     return sum(gaps) / len(guesses)
+
+
+def chance_calibration_error(guesses: Sequence[Guess]) -> float | None:
+    """The calibration error that luck alone gives: the mean of 500 draws in which every confidence is exactly true.
+
+    Few prompts in ten bins always show some; an `ece` near this figure says that nothing was found.
+    """
+    dice = random.Random(0)
+    if any(found.confidence is None for found in guesses):
+        return None
+    right, wrong = Label("right", 1), Label("wrong", 1)
+    drawn = [Guess(("right",), 1, found.confidence) for found in guesses]
+    runs = [
+        calibration_error(
+            drawn, [right if dice.random() < (each.confidence or 0.0) else wrong for each in drawn]
+        )
+        for _ in range(500)
+    ]
+    return statistics.fmean(error for error in runs if error is not None)
 
 
 def figures(guesses: Sequence[Guess], labels: Sequence[Label]) -> dict[str, float | int | None]:
@@ -178,6 +199,12 @@ def loading() -> float:
     return round(statistics.median(float(run.stdout) for run in runs), 1)
 
 
+def context(guesses: Sequence[Guess], asked: float | None) -> dict[str, float | None]:
+    """What helps to read the figures: the calibration error of luck alone, and the share that the second tier saw."""
+    luck = chance_calibration_error(guesses)
+    return {"ece_chance": None if luck is None else round(luck, 3), "asked": asked}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
@@ -195,7 +222,9 @@ def main() -> None:
     if (found := peer(prompts)) is not None:
         systems["byok-router"] = found
     systems |= {"majority": majority(labels), "chance": chance(prompts)}
-    quality = {name: {**figures(found, labels), "asked": asked.get(name)} for name, found in systems.items()}
+    quality = {
+        name: {**figures(found, labels), **context(found, asked.get(name))} for name, found in systems.items()
+    }
     if options.json:
         print(json.dumps({"quality": quality, "speed": timing}, indent=1))
         return
