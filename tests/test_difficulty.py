@@ -190,19 +190,11 @@ def test_the_ends_of_the_scale_are_a_small_and_a_frontier_model() -> None:
     assert shortfall(ladder, 0.0, 0.4) == 0.4
 
 
-@pytest.mark.parametrize(
-    ("chance", "words"),
-    [
-        (0.12, "a small model would likely do: 0.12"),
-        (0.2, "a small model may do: 0.20"),
-        (0.4, "a small model may well fall short: 0.40"),
-    ],
-)
-def test_the_reason_says_what_to_expect_of_a_small_model(chance: float, words: str) -> None:
-    choice = choose(situation(label=labelled(difficulty=chance)))
+def test_the_reason_says_how_likely_a_small_model_and_the_chosen_one_fall_short() -> None:
+    choice = choose(situation(label=labelled(difficulty=0.4)))
 
-    assert small_model(chance) == words
-    assert f"; {words} (this one: 0." in choice.reason
+    assert small_model(0.4, 0.125) == "risk of falling short: 0.40 for a small model, 0.12 for this one"
+    assert "; risk of falling short: 0.40 for a small model, 0." in choice.reason
 
 
 def test_a_hard_prompt_asks_for_more_and_an_easy_one_for_less_but_the_callers_level_rules() -> None:

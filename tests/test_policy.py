@@ -94,7 +94,7 @@ def test_uncertainty_is_hedged_by_the_strategys_quantile(
     choice = choose(situation(label=unsure, strategy=strategy))
 
     assert (choice.demanded_level, choice.winner.model_id) == (level, expected)
-    assert any("hedged" in note for note in choice.notes) == (level is not Level.L1)
+    assert any("is the most likely; " in note for note in choice.notes) == (level is not Level.L1)
 
 
 def test_the_demanded_level_is_the_quantile_of_the_distribution() -> None:

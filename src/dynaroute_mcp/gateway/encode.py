@@ -260,5 +260,5 @@ def _call(call: ToolCall) -> shapes.ToolCall:
 def _status_message(label: "Classification", choice: "Choice", model_id: str) -> str:
     category = "Set to" if label.category_overridden else "Classified as"
     sure = "" if label.category_overridden else f" (confidence {label.confidence:.2f})"
-    hedge = f", hedged to {choice.demanded_level:d}" if choice.demanded_level != label.level else ""
+    hedge = f", asking for level {choice.demanded_level:d}" if choice.demanded_level != label.level else ""
     return f"{category} {label.category}{sure}, level {label.level:d}{hedge}; routed to {short(model_id)}"

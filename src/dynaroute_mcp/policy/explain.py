@@ -55,7 +55,7 @@ def _hint(situation: Situation, winner: Contender) -> str:
     if label.difficulty is None or label.level_overridden:
         return ""
     left = shortfall(situation.catalog.ladder, winner.quality, label.difficulty)
-    return f"; {small_model(label.difficulty)} (this one: {left:.2f})"
+    return f"; {small_model(label.difficulty, left)}"
 
 
 def notes(situation: Situation, verdict: Verdict) -> tuple[str, ...]:
@@ -63,7 +63,9 @@ def notes(situation: Situation, verdict: Verdict) -> tuple[str, ...]:
     label, winner = situation.classification, verdict.winner
     told = []
     if verdict.level != label.level:
-        told.append(f"most likely level {label.level}, hedged to {verdict.level} ({situation.strategy})")
+        told.append(
+            f"level {label.level} is the most likely; {situation.strategy} asks for level {verdict.level}"
+        )
     if verdict.lead.contender is None and verdict.lead.note:
         told.append(verdict.lead.note)
     if winner.quality < verdict.demanded:

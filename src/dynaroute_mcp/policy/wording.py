@@ -4,8 +4,6 @@ from decimal import Decimal
 from typing import Final
 
 _FINE: Final = Decimal("0.0001")
-_EASY, _HARD = 0.15, 0.3
-"""Difficulty of the median and of the hardest sixth of public chat prompts (see ladder.yaml)."""
 
 
 def dollars(usd: Decimal) -> str:
@@ -15,10 +13,6 @@ def dollars(usd: Decimal) -> str:
     return f"${usd:.6f}"
 
 
-def small_model(difficulty: float) -> str:
-    """What to expect of a small model, with the chance that it falls short where a frontier model would not."""
-    if difficulty < _EASY:
-        return f"a small model would likely do: {difficulty:.2f}"
-    if difficulty < _HARD:
-        return f"a small model may do: {difficulty:.2f}"
-    return f"a small model may well fall short: {difficulty:.2f}"
+def small_model(difficulty: float, chosen: float) -> str:
+    """The chance that a small model falls short where a frontier model would not, and that of the chosen one."""
+    return f"risk of falling short: {difficulty:.2f} for a small model, {chosen:.2f} for this one"
