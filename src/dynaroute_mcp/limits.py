@@ -19,6 +19,8 @@ from dynaroute_mcp.types import Caller
 NANO = Decimal(10) ** 9
 _WINDOWS = 16
 """Windows whose names are remembered: three for each minute, and a request asks for them nine times."""
+_PLANS = 1_024
+"""Owners whose plan's limits of the minute are remembered."""
 WARN_AT = Decimal("0.8")
 """Share of a budget from which answers carry a warning."""
 
@@ -85,17 +87,21 @@ def limits_of(
     Without a plan the owner's counters still count, with no ceiling. A key has counters only where it has limits.
     """
     scope = owner_scope(caller.owner, sandbox=caller.sandbox)
-    plan = plan or _UNLIMITED
-    limits = [
-        _limit("requests_per_minute", scope, "requests", "minute", plan.requests_per_minute, at),
-        _limit("requests_per_day", scope, "requests", "day", plan.requests_per_day, at),
-        _limit("tokens_per_month", scope, "tokens", "month", plan.tokens_per_month, at),
-        _limit("usd_per_month", scope, "nano_usd", "month", _nano(plan.usd_per_month), at),
-    ]
-    limits += _of_key(caller, at)
+    minute = at.astimezone(UTC).replace(second=0, microsecond=0)
+    limits = [*_of_plan(plan or _UNLIMITED, scope, minute), *_of_key(caller, minute)]
     if not caller.sandbox:
-        limits += [_budget(budget, at) for budget in budgets if budget.project in (None, project)]
+        limits += [_budget(budget, minute) for budget in budgets if budget.project in (None, project)]
     return tuple(limits)
+
+
+@lru_cache(maxsize=_PLANS)
+def _of_plan(plan: Plan, scope: str, minute: datetime) -> tuple[Limit, ...]:
+    return (
+        _limit("requests_per_minute", scope, "requests", "minute", plan.requests_per_minute, minute),
+        _limit("requests_per_day", scope, "requests", "day", plan.requests_per_day, minute),
+        _limit("tokens_per_month", scope, "tokens", "month", plan.tokens_per_month, minute),
+        _limit("usd_per_month", scope, "nano_usd", "month", _nano(plan.usd_per_month), minute),
+    )
 
 
 def key_scope(key_id: str | None) -> str:
@@ -104,6 +110,8 @@ def key_scope(key_id: str | None) -> str:
 
 
 def _of_key(caller: Caller, at: datetime) -> list[Limit]:
+    if not caller.limited:
+        return []
     scope = key_scope(caller.key_id)
     rows: tuple[tuple[str, Metric, Period, int | None], ...] = (
         ("requests_per_minute", "requests", "minute", caller.requests_per_minute),

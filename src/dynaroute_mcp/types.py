@@ -545,6 +545,8 @@ class Saving:
 
     baseline: str
     baseline_usd: Decimal
+    output_usd: Decimal
+    """The part of `baseline_usd` that is for output."""
     saved_usd: Decimal
     saved_pct: Decimal
     """Share of the baseline, in percent; 0 when the baseline costs nothing."""

@@ -89,7 +89,7 @@ class Job:
         """Show an answer in one piece."""
         self.done(answer)
         head = self.head(answer.model_id, answer.request_id)
-        shown = encode.completion(answer, head, self.session.core.reports, self._dropped)
+        shown = encode.completion(answer, head, self._dropped)
         headers = self.headers(answer.model_id, answer.request_id) | _cost_headers(answer)
         return Response(encode.as_json(shown), media_type="application/json", headers=headers)
 
@@ -109,8 +109,7 @@ class Job:
 
     def ending(self, answer: Answer, head: encode.Head) -> Iterator[bytes]:
         """The last events of a stream."""
-        reports = self.session.core.reports
-        yield from encode.ending(answer, head, reports, self._dropped, usage_apart=self._usage_apart)
+        yield from encode.ending(answer, head, self._dropped, usage_apart=self._usage_apart)
 
     def done(self, answer: Answer) -> None:
         """Count an answer, and keep it if the caller asked for it."""

@@ -12,7 +12,6 @@ from dynaroute_mcp.results.base import pct, probability, usd
 from dynaroute_mcp.types import Reasoning, ReasoningDelta, StreamEvent, TextDelta, ToolCall, ToolCallDelta
 
 if TYPE_CHECKING:
-    from dynaroute_mcp.reports import Reports
     from dynaroute_mcp.types import Answer, Attempt, Choice, Classification, Message
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -41,15 +40,12 @@ def as_event(value: object) -> bytes:
     return b"data: " + as_json(value) + b"\n\n"
 
 
-def completion(
-    answer: "Answer", head: Head, reports: "Reports", dropped: Sequence[str]
-) -> shapes.ChatCompletion:
+def completion(answer: "Answer", head: Head, dropped: Sequence[str]) -> shapes.ChatCompletion:
     """Show a whole answer.
 
     Args:
         answer: of the core.
         head: the answer's id, time and model.
-        reports: prices the output part of the GPT-4.1 baseline.
         dropped: fields of the body that nobody knows.
     """
     return {
@@ -65,7 +61,7 @@ def completion(
                 "logprobs": None,
             }
         ],
-        "usage": usage(answer, reports),
+        "usage": usage(answer),
         "_custom_routing_info": routing_info(answer, dropped),
         "greatrouter": {
             "classified_task": "text",
@@ -76,7 +72,7 @@ def completion(
     }
 
 
-def usage(answer: "Answer", reports: "Reports") -> shapes.Usage:
+def usage(answer: "Answer") -> shapes.Usage:
     """Show tokens and dollars of an answer."""
     used = answer.completion.usage
     return {
@@ -85,20 +81,18 @@ def usage(answer: "Answer", reports: "Reports") -> shapes.Usage:
         "total_tokens": used.total_tokens,
         "prompt_tokens_details": {"cached_tokens": used.cache_read_tokens},
         "completion_tokens_details": {"reasoning_tokens": used.reasoning_tokens},
-        "cost": _cost(answer, reports),
+        "cost": _cost(answer),
     }
 
 
-def _cost(answer: "Answer", reports: "Reports") -> shapes.Cost:
+def _cost(answer: "Answer") -> shapes.Cost:
     cost, gpt41 = answer.cost, answer.gpt41
-    # The baseline's price of the output alone; what is left of its total is the input, cached tokens included.
-    alone = reports.quote(answer.model_id, 0, answer.completion.usage.output_tokens).gpt41 if gpt41 else None
     return {
         "input_cost": usd(cost.input_usd) if cost else None,
         "output_cost": usd(cost.output_usd) if cost else None,
         "total_cost": usd(cost.total_usd) if cost else None,
-        "gpt41_input_cost": usd(gpt41.baseline_usd - alone.baseline_usd) if gpt41 and alone else None,
-        "gpt41_output_cost": usd(alone.baseline_usd) if alone else None,
+        "gpt41_input_cost": usd(gpt41.baseline_usd - gpt41.output_usd) if gpt41 else None,
+        "gpt41_output_cost": usd(gpt41.output_usd) if gpt41 else None,
         "gpt41_total_cost": usd(gpt41.baseline_usd) if gpt41 else None,
         "savings": usd(gpt41.saved_usd) if gpt41 else None,
         "savings_percentage": pct(gpt41.saved_pct) if gpt41 else None,
@@ -162,15 +156,13 @@ def piece(head: Head, event: StreamEvent, provider: str) -> bytes:
     return b""
 
 
-def ending(
-    answer: "Answer", head: Head, reports: "Reports", dropped: Sequence[str], *, usage_apart: bool
-) -> Iterable[bytes]:
+def ending(answer: "Answer", head: Head, dropped: Sequence[str], *, usage_apart: bool) -> Iterable[bytes]:
     """The last events of a stream that ended well.
 
     The usage rides on the chunk that carries `finish_reason`, because published clients index `choices[0]` of every
     chunk; whoever asked for `stream_options.include_usage` knows the extra chunk, and gets it there and only there.
     """
-    told = usage(answer, reports)
+    told = usage(answer)
     last: shapes.ChatChunk = {
         "id": head.id,
         "object": "chat.completion.chunk",

@@ -1,8 +1,9 @@
 """What tokens cost, by the row in force at an instant."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, Literal
 
 from dynaroute_mcp.catalog import Calendar, Catalog, Price, UsdPerMtok
@@ -16,6 +17,9 @@ NOTHING: Final = Cost(input_usd=ZERO, output_usd=ZERO, basis="nothing was used")
 """What a call costs that no provider answered."""
 
 PER_MILLION: Final = -6
+_ANY: Final = -1
+_SHEETS: Final = 512
+"""Days' prices of a model that are remembered."""
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -55,10 +59,9 @@ def price(
     catalog: Catalog, model_id: str, at: datetime, usage: Usage, *, processing: Processing = "standard"
 ) -> Cost | None:
     """Price one call by the row in force at `at`, exactly; `None` when the model has no known price then."""
-    rates = current_rates(catalog, model_id, at, input_tokens=usage.input_tokens, processing=processing)
-    if rates is None:
-        return None
-    return cost_at(rates, usage, _basis(catalog, model_id, at))
+    at = at.astimezone(UTC)
+    sheet = _sheet(catalog, model_id, at.date(), processing)
+    return None if sheet is None else cost_at(sheet.rates(usage.input_tokens, at), usage, sheet.basis)
 
 
 def quote(
@@ -78,17 +81,43 @@ def current_rates(
     processing: Processing = "standard",
 ) -> Rates | None:
     """What a model charges at an instant for a prompt of this size; `None` when that is unknown."""
+    at = at.astimezone(UTC)
+    sheet = _sheet(catalog, model_id, at.date(), processing)
+    return None if sheet is None else sheet.rates(input_tokens, at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sheet:
+    """What a model charges on a day."""
+
+    sizes: tuple[tuple[int, Rates], ...]
+    """Rates for prompts above so many tokens, by falling size; the last ones hold for any."""
+    calendar: Calendar | None
+    basis: str
+
+    def rates(self, input_tokens: int, at: datetime) -> Rates:
+        """What it charges at an instant, in UTC, for a prompt of this size."""
+        rates = next(rates for above, rates in self.sizes if input_tokens > above)
+        dear = self.calendar is not None and at_peak(self.calendar, at)
+        return rates.scaled(self.calendar.multiplier) if self.calendar is not None and dear else rates
+
+
+@lru_cache(maxsize=_SHEETS)
+def _sheet(catalog: Catalog, model_id: str, day: date, processing: Processing) -> _Sheet | None:
+    basis = f"{model_id}@{{}}#{catalog.digest}"
     model = catalog.by_id.get(model_id)
     if model is not None and model.free:
-        return FREE
-    row = catalog.find_price(model_id, at)
-    if row is None:
+        return _Sheet(sizes=((_ANY, FREE),), calendar=None, basis=basis.format("free"))
+    row = catalog.find_price(model_id, datetime.combine(day, time(), tzinfo=UTC))
+    table = row.batch if row is not None and processing == "batch" else row
+    if row is None or table is None:
         return None
-    table = row.batch if processing == "batch" else row
-    if table is None:
-        return None
-    rates, factor = resolved(table.at_size(input_tokens)), time_factor(catalog, row, at)
-    return rates if factor == _ONE else rates.scaled(factor)
+    tables = [(_ANY, table.usd_per_mtok), *((tier.above_tokens, tier.usd_per_mtok) for tier in table.tiers)]
+    return _Sheet(
+        sizes=tuple((above, resolved(rates)) for above, rates in reversed(tables)),
+        calendar=None if row.calendar is None else catalog.calendars[row.calendar],
+        basis=basis.format(row.valid_from),
+    )
 
 
 def cost_at(rates: Rates, usage: Usage, basis: str) -> Cost:
@@ -106,11 +135,6 @@ def cost_at(rates: Rates, usage: Usage, basis: str) -> Cost:
 
 def _usd(tokens: int, usd_per_mtok: Decimal) -> Decimal:
     return (tokens * usd_per_mtok).scaleb(PER_MILLION)
-
-
-def _basis(catalog: Catalog, model_id: str, at: datetime) -> str:
-    row = catalog.find_price(model_id, at)
-    return f"{model_id}@{row.valid_from if row else 'free'}#{catalog.digest}"
 
 
 def resolved(rates: UsdPerMtok) -> Rates:

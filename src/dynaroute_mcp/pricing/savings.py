@@ -6,8 +6,8 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
-from dynaroute_mcp.catalog import Baseline, Catalog
-from dynaroute_mcp.pricing.cost import ZERO, cost_at, price, resolved
+from dynaroute_mcp.catalog import Catalog
+from dynaroute_mcp.pricing.cost import ZERO, Rates, cost_at, price, resolved
 from dynaroute_mcp.types import Cost, Saving, Usage
 
 _GPT41: Final = "gpt-4.1"
@@ -31,12 +31,14 @@ def saving(
     Returns:
         `None` when the baseline is unknown or has no price.
     """
-    baseline_usd = _baseline_usd(catalog, baseline, _with_warm_cache(usage, warm_tokens), at)
-    if baseline_usd is None:
+    cost = _baseline_cost(catalog, baseline, _with_warm_cache(usage, warm_tokens), at)
+    if cost is None:
         return None
+    baseline_usd = cost.total_usd
     return Saving(
         baseline=baseline,
         baseline_usd=baseline_usd,
+        output_usd=cost.output_usd,
         saved_usd=baseline_usd - total_usd,
         saved_pct=saving_pct(baseline_usd, total_usd),
     )
@@ -52,18 +54,18 @@ def saving_pct(baseline_usd: Decimal, total_usd: Decimal) -> Decimal:
     return (baseline_usd - total_usd) * 100 / baseline_usd if baseline_usd else ZERO
 
 
-def _baseline_usd(catalog: Catalog, name: str, usage: Usage, at: datetime) -> Decimal | None:
+def _baseline_cost(catalog: Catalog, name: str, usage: Usage, at: datetime) -> Cost | None:
     frozen = _frozen(catalog, name)
     if frozen is not None:
-        return cost_at(resolved(frozen.usd_per_mtok), usage, frozen.id).total_usd
+        return cost_at(frozen, usage, name)
     model = catalog.find_model(name)
-    cost = price(catalog, model.id, at, usage) if model else None
-    return cost.total_usd if cost else None
+    return price(catalog, model.id, at, usage) if model else None
 
 
 @lru_cache(maxsize=_BASELINES)  # by catalog and name as configured: a reload brings a new catalog
-def _frozen(catalog: Catalog, name: str) -> Baseline | None:
-    return catalog.find_baseline(name)
+def _frozen(catalog: Catalog, name: str) -> Rates | None:
+    found = catalog.find_baseline(name)
+    return None if found is None else resolved(found.usd_per_mtok)
 
 
 def _with_warm_cache(usage: Usage, warm_tokens: int) -> Usage:
