@@ -14,6 +14,7 @@ from tests.scripted import Script, Time, scripted_core, settings
 
 from dynaroute_mcp.accounts import Terms
 from dynaroute_mcp.gateway.app import create_app
+from dynaroute_mcp.gateway.receiving import hang_up
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.taxonomy import Strategy
 
@@ -85,7 +86,13 @@ class Wire:
     path: str = CHAT
     sent: list[dict[str, Any]] = field(default_factory=list)
     on_sent: Callable[[], None] = lambda: None
+    scope: dict[str, Any] = field(default_factory=dict)
     hung_up: anyio.Event = field(default_factory=anyio.Event)
+
+    def hang_up(self) -> None:
+        """Leave, as a connection tells it."""
+        self.hung_up.set()
+        hang_up(self.scope)
 
     async def ask(self, *pieces: bytes, more: bool = False) -> None:
         """Send a body in pieces and wait for the answer; with `more` the last piece is not the end."""
@@ -103,7 +110,7 @@ class Wire:
             self.on_sent()
 
         raw = [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
-        scope = {
+        self.scope |= {
             "type": "http",
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
@@ -117,7 +124,7 @@ class Wire:
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 8000),
         }
-        await self.app(scope, receive, send)
+        await self.app(self.scope, receive, send)
 
     @property
     def status(self) -> int:

@@ -230,11 +230,11 @@ async def test_a_client_that_hangs_up_cancels_the_call_and_the_books_know(
     class Endless(Script):
         async def before(self, call: Any) -> None:
             if not stream:
-                wire.hung_up.set()
+                wire.hang_up()
                 await anyio.sleep_forever()
 
         async def between(self) -> None:
-            wire.hung_up.set()
+            wire.hang_up()
             await anyio.sleep_forever()
 
     script = Endless()

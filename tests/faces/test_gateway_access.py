@@ -268,7 +268,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
 async def test_a_client_that_leaves_while_sending_harms_nobody(tmp_path: Path) -> None:
     async with door(tmp_path) as at:
         wire = Wire(at.app, {"authorization": f"Bearer {at.key}"})
-        wire.hung_up.set()
+        wire.hang_up()
         await wire.ask(b"{", more=True)
 
     assert wire.status == 400

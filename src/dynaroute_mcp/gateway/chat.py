@@ -51,9 +51,7 @@ async def complete(request: Request) -> Response:
         return job.replay(stream=bool(body.stream))
     if body.stream:
         return Streamed(job)
-    answer = await unless_hung_up(
-        request.receive, partial(session.core.router.complete, asked, session.caller)
-    )
+    answer = await unless_hung_up(request.scope, partial(session.core.router.complete, asked, session.caller))
     return Response(status_code=CLIENT_LEFT) if answer is None else job.whole(answer)
 
 
@@ -139,9 +137,9 @@ class Streamed(Response):
         self._job = job
         super().__init__()
 
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Stream until the end, a fault, or the client's leaving."""
-        await unless_hung_up(receive, partial(self._stream, send))
+        await unless_hung_up(scope, partial(self._stream, send))
 
     async def _stream(self, send: Send) -> None:
         job, began = self._job, False

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from dynaroute_mcp.gateway.parsing import Connection
+from dynaroute_mcp.gateway.receiving import hang_up
 from dynaroute_mcp.gateway.refusal import Refusal, error_response
 
 logger = logging.getLogger(__name__)
@@ -71,9 +72,11 @@ class Patient(Connection):  # type: ignore[misc, valid-type]  # one of uvicorn's
         self._watch = self.loop.call_later(_CROWDED_S if crowded else HEADERS_S, self._look, self.cycle)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop watching."""
+        """Stop watching, and what is done for the client."""
         self._watch.cancel()
         self._give_time()
+        if self.cycle is not None:
+            hang_up(self.cycle.scope)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:

@@ -1,11 +1,10 @@
 """What comes from the client while it waits: the body, counted as it arrives, and the moment it hangs up."""
 
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, TypeVar
 
 import anyio
-from starlette.requests import ClientDisconnect, Request
-from starlette.types import Receive
+from starlette.requests import Request
 
 from dynaroute_mcp.gateway.refusal import Refusal
 
@@ -17,6 +16,8 @@ CLIENT_LEFT: Final = 499
 """nginx's status for a client that hung up; nobody reads it, the counters do."""
 
 _CLOSE: Final = {"Connection": "close"}
+_WORK: Final = "dynaroute.work"
+_GONE: Final = "dynaroute.gone"
 
 T = TypeVar("T")
 
@@ -28,50 +29,46 @@ async def read_body(request: Request) -> bytes:
         Refusal: 408, 413 or 415; or 400 when the client hung up, which nobody reads.
     """
     _check_headers(request)
-    pieces, size = list[bytes](), 0
-    try:
-        with anyio.fail_after(BODY_S):
-            async for piece in request.stream():
-                size += len(piece)
-                if size > MAX_BODY_BYTES:
-                    raise _too_large()
-                pieces.append(piece)
-    except TimeoutError:
+    pieces, size, more = list[bytes](), 0, True
+    with anyio.move_on_after(BODY_S):
+        while more:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise Refusal(400, "the client hung up", reason="client_left")
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            if size > MAX_BODY_BYTES:
+                raise _too_large()
+            more = message.get("more_body", False)
+    if more:
         raise Refusal(
             408, f"the body did not arrive within {BODY_S:g} s", reason="body_timeout", headers=_CLOSE
-        ) from None
-    except ClientDisconnect:
-        raise Refusal(400, "the client hung up", reason="client_left") from None
+        )
     return b"".join(pieces)
 
 
-async def unless_hung_up(receive: Receive, work: Callable[[], Awaitable[T]]) -> T | None:
-    """Do work for a client until it hangs up.
+async def unless_hung_up(scope: MutableMapping[str, Any], work: Callable[[], Awaitable[T]]) -> T | None:
+    """Do work for a client until it hangs up, which its connection tells by `hang_up`.
 
     Args:
-        receive: of a request whose body has been read.
+        scope: of a request whose body has been read.
         work: cancelled when the client leaves.
 
     Returns:
         What the work gave; `None` when the client left first.
     """
-    try:
-        async with anyio.create_task_group() as group:
-
-            async def watch() -> None:
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-                group.cancel_scope.cancel()
-
-            group.start_soon(watch)
-            result = await work()
-            group.cancel_scope.cancel()
-            return result
-    except BaseExceptionGroup as error:
-        if len(error.exceptions) == 1:
-            raise error.exceptions[0] from error.exceptions[0].__cause__
-        raise
+    if _GONE in scope:
+        return None
+    with anyio.CancelScope() as scope[_WORK]:
+        return await work()
     return None
+
+
+def hang_up(scope: MutableMapping[str, Any]) -> None:
+    """Stop what is done for a request whose client has left: no task of its own need wait for that."""
+    scope[_GONE] = True
+    if _WORK in scope:
+        scope[_WORK].cancel()
 
 
 def _check_headers(request: Request) -> None:

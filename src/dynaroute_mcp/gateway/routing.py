@@ -107,7 +107,7 @@ async def route(request: Request) -> Response:
         ),
     )
     work = partial(session.core.router.complete, asked, session.caller)
-    answer = await unless_hung_up(request.receive, work)
+    answer = await unless_hung_up(request.scope, work)
     if answer is None:
         return Response(status_code=CLIENT_LEFT)
     desk_of(request).metrics.answered(answer)

@@ -269,11 +269,10 @@ def _parsed(call: Call, body: bytes) -> object:
 @contextmanager
 def _clock(call: Call, *, until: float, phase: str, limit_s: float) -> Generator[None]:
     """Bound what happens inside by a moment on anyio's clock."""
-    try:
-        with anyio.fail_after(until - anyio.current_time()):
-            yield
-    except TimeoutError as error:
-        raise failure.timed_out(call, phase, limit_s) from error
+    with anyio.CancelScope(deadline=until) as waiting:
+        yield
+    if waiting.cancelled_caught:
+        raise failure.timed_out(call, phase, limit_s)
 
 
 @contextmanager
