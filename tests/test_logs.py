@@ -19,6 +19,7 @@ def root_logger() -> Iterator[logging.Logger]:
 
 SECRETS = [
     "sk-proj-abcdefghijkl",
+    "gsk_abcdefghijklmnop",
     "AIzaSyA-very-secret-key",
     "dr_abcdefghijklmnopqrstuvwxyz",
     "Authorization: Bearer abcdefghijkl",

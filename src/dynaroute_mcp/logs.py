@@ -5,7 +5,7 @@ import re
 import sys
 
 _SECRET = re.compile(
-    r"(?:sk|pk|xai|gsk|key)-[\w-]{8,}|AIza[\w-]{10,}|dr_(?:test_)?[0-9A-Za-z]{20,}"
+    r"(?:(?:sk|pk|xai|gsk|key)-|gsk_)[\w-]{8,}|AIza[\w-]{10,}|dr_(?:test_)?[0-9A-Za-z]{20,}"
     r"|(?i:bearer)\s+[\w.~+/-]{8,}|(?<=[?&]key=)[^&\s]+"
 )
 
