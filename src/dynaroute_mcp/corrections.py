@@ -40,7 +40,7 @@ class Correction:
 
 
 async def correct(store: Store, given: Correction, *, owner: str | None, at: datetime) -> FeedbackRow:
-    """Store a correction.
+    """Store a correction, in place of an earlier one of the same request.
 
     Args:
         store: holds the request.
@@ -64,6 +64,7 @@ async def correct(store: Store, given: Correction, *, owner: str | None, at: dat
     if call is None or owner not in {None, call.intent.caller.owner}:
         raise NotFound(f"no request {given.request_id!r} is recorded; an answer shows its id at the end")
     row = FeedbackRow(
+        request_id=given.request_id,
         prompt_sha256=fingerprint(given.prompt),
         predicted_category=call.intent.category,
         predicted_level=call.intent.level,

@@ -30,20 +30,20 @@ def database(tmp_path: Path) -> Path:
 
 
 def test_a_migration_keeps_the_rows_and_a_copy_of_how_they_were(database: Path) -> None:
-    copy = database.with_name("dynaroute.db.v3.backup")
+    copy = database.with_name("dynaroute.db.v4.backup")
     with closing(connect(database)) as connection:
         migrate(connection, database, NEXT)
         migrate(connection, database, NEXT)
 
         assert connection.execute("SELECT key_id, note FROM keys").fetchall() == [("key_1", "alice")]
     with closing(connect(copy)) as old:
-        assert old.execute("PRAGMA user_version").fetchone() == (3,)
+        assert old.execute("PRAGMA user_version").fetchone() == (4,)
         assert old.execute("SELECT key_id FROM keys").fetchall() == [("key_1",)]
     assert copy.stat().st_mode & 0o077 == 0
 
 
 def test_a_copy_from_an_earlier_try_is_kept(database: Path) -> None:
-    copy = database.with_name("dynaroute.db.v3.backup")
+    copy = database.with_name("dynaroute.db.v4.backup")
     copy.write_text("the first")
     with closing(connect(database)) as connection:
         migrate(connection, database, NEXT)
@@ -57,7 +57,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(database: Path) -> None:
         with pytest.raises(Exception, match="no such table: absent"):
             migrate(connection, database, broken)
 
-        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (4,)
         assert connection.execute("SELECT * FROM keys").description[-1][0] == "provider_keys"
 
 
@@ -65,9 +65,9 @@ async def test_a_newer_database_refuses_older_code_and_says_what_to_do(database:
     with closing(connect(database)) as connection:
         migrate(connection, database, NEXT)
     async with open_store(database) as store:
-        with pytest.raises(StoreUnavailable, match=r"has schema 4, this DynaRoute knows 3.*pip install -U"):
+        with pytest.raises(StoreUnavailable, match=r"has schema 5, this DynaRoute knows 4.*pip install -U"):
             await store.find_key(key_row().digest)
-        with pytest.raises(StoreUnavailable, match="has schema 4"):
+        with pytest.raises(StoreUnavailable, match="has schema 5"):
             await store.add_key(key_row("2"))
 
 

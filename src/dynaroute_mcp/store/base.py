@@ -178,6 +178,8 @@ class Waits:
 class FeedbackRow:
     """A person's correction of one classification."""
 
+    request_id: str | None
+    """The request that was corrected; `None` in rows of versions that did not keep it."""
     prompt_sha256: bytes
     predicted_category: Category
     predicted_level: Level
@@ -330,7 +332,7 @@ class Store(Protocol):
         ...
 
     async def add_feedback(self, row: FeedbackRow) -> None:
-        """Store a correction."""
+        """Store a correction; it takes the place of an earlier one of the same request."""
         ...
 
     async def list_feedback(self, *, limit: int | None = None) -> Sequence[FeedbackRow]:

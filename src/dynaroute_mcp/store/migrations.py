@@ -149,7 +149,13 @@ _KEYS_WITH_TERMS: Step = (
 )
 """What one key may do and favours, providers' keys of its own, and the secrets that newer ones took the place of."""
 
-MIGRATIONS: tuple[Step, ...] = (_INITIAL, _LIMITS_AND_REPRICINGS, _KEYS_WITH_TERMS)
+_CORRECTIONS_BY_REQUEST: Step = (
+    "ALTER TABLE feedback ADD COLUMN request_id TEXT",
+    "CREATE UNIQUE INDEX feedback_by_request ON feedback (request_id)",
+)
+"""A request has one correction, the newest, so that nobody fills the disk with them."""
+
+MIGRATIONS: tuple[Step, ...] = (_INITIAL, _LIMITS_AND_REPRICINGS, _KEYS_WITH_TERMS, _CORRECTIONS_BY_REQUEST)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[Step, ...] = MIGRATIONS) -> None:

@@ -30,7 +30,9 @@ OUTCOME_COLUMNS = (
     " cost_nano_usd, input_cost_nano_usd, price_basis, gpt41_nano_usd, baseline_nano_usd, latency_ms,"
     " first_token_ms, attempts, error_code, finish_reason"
 )
-FEEDBACK_COLUMNS = "prompt_sha256, predicted_category, predicted_level, right_category, right_level, at, text"
+FEEDBACK_COLUMNS = (
+    "prompt_sha256, predicted_category, predicted_level, right_category, right_level, at, text, request_id"
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -166,13 +168,15 @@ def feedback_values(row: FeedbackRow) -> Row:
         row.right_level,
         to_micros(row.at),
         None if row.text is None else text(row.text),
+        row.request_id,
     )
 
 
 def read_feedback(row: Row) -> FeedbackRow:
     """Read a row of `FEEDBACK_COLUMNS`."""
-    digest, predicted_category, predicted_level, right_category, right_level, at, prompt = row
+    digest, predicted_category, predicted_level, right_category, right_level, at, prompt, request_id = row
     return FeedbackRow(
+        request_id=request_id,
         prompt_sha256=digest,
         predicted_category=Category(predicted_category),
         predicted_level=Level(predicted_level),

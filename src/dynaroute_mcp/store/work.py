@@ -37,7 +37,9 @@ def _marks(columns: str) -> str:
     return ", ".join("?" for _ in columns.split(","))
 
 
-_ADD_FEEDBACK: Final = f"INSERT INTO feedback ({FEEDBACK_COLUMNS}) VALUES ({_marks(FEEDBACK_COLUMNS)})"
+_ADD_FEEDBACK: Final = (
+    f"INSERT OR REPLACE INTO feedback ({FEEDBACK_COLUMNS}) VALUES ({_marks(FEEDBACK_COLUMNS)})"
+)
 _BEGIN: Final = f"""
     INSERT INTO calls ({INTENT_COLUMNS}, holds, status, model_id, provider)
     VALUES ({_marks(INTENT_COLUMNS)}, ?, 'in_flight', ?, ?) ON CONFLICT (request_id) DO NOTHING
@@ -145,7 +147,7 @@ def mark_lost(before: datetime) -> Work[int]:
 
 
 def add_feedback(row: FeedbackRow) -> Work[None]:
-    """Store a correction."""
+    """Store a correction in place of an earlier one of the same request."""
     values = feedback_values(row)
 
     def run(transaction: Transaction) -> None:
