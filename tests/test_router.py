@@ -521,7 +521,7 @@ class Closed(SqliteStore):
 class Closing(SqliteStore):
     """A database whose disk fills up during a call."""
 
-    async def settle(self, outcome: Outcome, charged_nano_usd: int | None) -> None:
+    async def settle(self, outcome: Outcome, charged_nano_usd: int | None) -> Sequence[CounterRow]:
         raise StoreUnavailable("the disk is full")
 
 

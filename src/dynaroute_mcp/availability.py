@@ -88,20 +88,22 @@ class Availability:
 
     async def ready(self) -> None:
         """Wait until local servers have been looked for; at once from the second time on."""
+        if self._discover is not None:
+            async with self._looking:
+                await self._look()
+
+    async def _look(self) -> None:
+        """Look for local servers, unless that was done while this waited."""
         if self._discover is None:
             return
-        async with self._looking:
-            if self._discover is None:
-                return
-            found = await self._discover()
-            self._catalog = self._catalog.with_models(
-                [one.provider for one in found], [model for one in found for model in one.models]
-            )
-            self._endpoints |= {
-                one.provider.id: Endpoint(provider=one.provider, base_url=one.provider.base_url)
-                for one in found
-            }
-            self._discover = None
+        found = await self._discover()
+        self._catalog = self._catalog.with_models(
+            [one.provider for one in found], [model for one in found for model in one.models]
+        )
+        self._endpoints |= {
+            one.provider.id: Endpoint(provider=one.provider, base_url=one.provider.base_url) for one in found
+        }
+        self._discover = None
 
     def learn(self, model: Model) -> None:
         """Take over what was found out meanwhile about a model that is there."""

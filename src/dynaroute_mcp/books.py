@@ -16,7 +16,16 @@ import anyio
 
 from dynaroute_mcp.availability import NO_OWN_KEYS, Availability, OwnKeys
 from dynaroute_mcp.errors import NotFound, StoreUnavailable
-from dynaroute_mcp.limits import Limit, holds, limits_of, priced_only, usd_left, warnings
+from dynaroute_mcp.limits import (
+    Limit,
+    holds,
+    limits_of,
+    personal,
+    priced_only,
+    tightest,
+    usd_left,
+    warnings,
+)
 from dynaroute_mcp.overcount import HONEST, SMALL_PROMPT_TOKENS, Overcounts
 from dynaroute_mcp.policy import Expectation, Pin
 from dynaroute_mcp.pricing import NOTHING, price, saving, saving_pct
@@ -34,6 +43,7 @@ from dynaroute_mcp.types import (
     Cost,
     FinishReason,
     Intent,
+    Left,
     Outcome,
     Saving,
     Usage,
@@ -120,6 +130,8 @@ class Bill:
     versus_highest_pct: Decimal | None = None
     latency_ms: int = 0
     recorded: bool = True
+    left: Mapping[str, Left] | None = None
+    """Of the caller's own limits; `None` where that is not known."""
 
 
 class Experience:
@@ -244,13 +256,14 @@ class Books:
         charged = None if bill.cost is None else round(bill.cost.total_usd * _NANO)
         with anyio.CancelScope(shield=True), anyio.move_on_after(_SETTLE_S):
             try:
-                await self._store.settle(outcome, charged)
+                counters = await self._store.settle(outcome, charged)
             except (StoreUnavailable, NotFound):  # the file was taken away meanwhile
                 logger.exception(
                     "a finished call could not be recorded", extra={"request": decision.request_id}
                 )
             else:
-                return bill
+                left = tightest(personal(decision.standing.limits), counters) if counters else None
+                return replace(bill, left=left)
         return replace(bill, recorded=False)
 
     def _learn(self, decision: Decision, ending: Ending) -> None:

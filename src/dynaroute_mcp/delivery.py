@@ -192,5 +192,6 @@ def answer_of(
         latency_ms=bill.latency_ms,
         sandbox=decision.simulated,
         recorded=bill.recorded,
+        left=bill.left,
         notes=decision.choice.notes,
     )

@@ -14,7 +14,7 @@ from typing import Literal
 from dynaroute_mcp.catalog import Plan
 from dynaroute_mcp.settings import Budget
 from dynaroute_mcp.store.base import CounterRow, Hold, Metric
-from dynaroute_mcp.types import Caller
+from dynaroute_mcp.types import Caller, Left
 
 NANO = Decimal(10) ** 9
 _WINDOWS = 16
@@ -178,14 +178,9 @@ def usd_left(limits: Iterable[Limit], counters: Sequence[CounterRow]) -> Decimal
     return min(left, default=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
-    """What a caller has left of one kind of limit, by the limit that leaves least."""
-
-    ceiling: int
-    """Requests, tokens or nano-dollars, as `left`."""
-    left: int
-    resets_at: datetime
+def personal(limits: Iterable[Limit]) -> list[Limit]:
+    """Those of the caller's plan and key; a budget is the operator's own affair."""
+    return [each for each in limits if each.scope.startswith(("owner:", "sandbox:", "key:"))]
 
 
 def tightest(limits: Iterable[Limit], counters: Sequence[CounterRow]) -> Mapping[str, Left]:

@@ -5,6 +5,7 @@ with, later ones get the new one. A signal to stop lets running requests end, an
 """
 
 import contextlib
+import gc
 import importlib
 import logging
 import signal
@@ -168,6 +169,7 @@ class Hub:
                 generation = _Generation(core)
                 task_status.started(generation)
                 await core.availability.ready()  # local servers are found before anybody asks
+                gc.freeze()  # what is loaded now stays: no collection need look at it again
                 await generation.over.wait()
         except ConfigurationInvalid as error:
             task_status.started(error)

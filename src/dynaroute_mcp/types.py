@@ -611,6 +611,16 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What a caller has left of one kind of limit, by the limit that leaves least."""
+
+    ceiling: int
+    """Requests, tokens or nano-dollars, as `left`."""
+    left: int
+    resets_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """Everything that a face may tell about one request."""
 
@@ -632,6 +642,8 @@ class Answer:
     """True when the deadline passed and the text is what had arrived by then."""
     recorded: bool = True
     """False when the books could not be written; the answer stands all the same."""
+    left: Mapping[str, Left] | None = field(default=None, repr=False, compare=False)
+    """Of the caller's plan and key, by the name of the limit, when this was recorded."""
     notes: tuple[str, ...] = ()
 
 

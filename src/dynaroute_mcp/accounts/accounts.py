@@ -16,10 +16,10 @@ from dynaroute_mcp.accounts.secret import digest, is_well_formed, new_secret
 from dynaroute_mcp.accounts.terms import NO_TERMS, Terms, check_maker, check_terms, terms_of, with_terms
 from dynaroute_mcp.catalog import Catalog, Plan
 from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest, NotFound, PermissionDenied
-from dynaroute_mcp.limits import Left, Spent, limits_of, owner_scope, spent, tightest, window
+from dynaroute_mcp.limits import Spent, limits_of, owner_scope, spent, tightest, window
 from dynaroute_mcp.store.base import KeyRow, Store
 from dynaroute_mcp.taxonomy import Strategy
-from dynaroute_mcp.types import Ambient, Caller
+from dynaroute_mcp.types import Ambient, Caller, Left
 from dynaroute_mcp.vault import Vault
 
 LOCAL = Caller(owner="local")

@@ -171,11 +171,6 @@ class RateTable(Row):
     tiers: tuple[Tier, ...] = ()
     """By rising `above_tokens`; the last one that the prompt passes counts."""
 
-    def at_size(self, input_tokens: int) -> UsdPerMtok:
-        """Rates that hold for all tokens of a request with a prompt of this size."""
-        passed = [tier.usd_per_mtok for tier in self.tiers if input_tokens > tier.above_tokens]
-        return passed[-1] if passed else self.usd_per_mtok
-
 
 class Calendar(Row):
     """Hours of the week in which a provider charges a multiple of its rates."""

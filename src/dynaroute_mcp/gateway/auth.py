@@ -20,7 +20,7 @@ from dynaroute_mcp.accounts import is_well_formed
 from dynaroute_mcp.errors import AuthenticationFailed, DynarouteError
 from dynaroute_mcp.gateway.quota import quota_headers
 from dynaroute_mcp.gateway.refusal import Refusal, error_response
-from dynaroute_mcp.gateway.session import DESK_KEY, SCOPE_KEY, Desk, Session
+from dynaroute_mcp.gateway.session import DESK_KEY, LEFT_KEY, SCOPE_KEY, Desk, Session
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.types import Caller
 
@@ -174,7 +174,7 @@ class Stamp:
                 headers.append((b"cache-control", b"no-store"))
             session = self._scope.get(SCOPE_KEY)
             if isinstance(session, Session):
-                told = await quota_headers(session, self._clock())
+                told = await quota_headers(session, self._clock(), self._scope.get(LEFT_KEY))
                 headers += [(name.lower().encode(), value.encode()) for name, value in told.items()]
             message["headers"] = headers
             self.status = message["status"]

@@ -16,7 +16,7 @@ from dynaroute_mcp.errors import DynarouteError
 from dynaroute_mcp.gateway import cache, decode, encode, guardrail
 from dynaroute_mcp.gateway.receiving import CLIENT_LEFT, read_body, unless_hung_up
 from dynaroute_mcp.gateway.refusal import envelope
-from dynaroute_mcp.gateway.session import Desk, Session, desk_of, session_of
+from dynaroute_mcp.gateway.session import LEFT_KEY, Desk, Session, desk_of, session_of
 from dynaroute_mcp.gateway.wire import ChatBody
 from dynaroute_mcp.results import short
 from dynaroute_mcp.types import (
@@ -52,7 +52,10 @@ async def complete(request: Request) -> Response:
     if body.stream:
         return Streamed(job)
     answer = await unless_hung_up(request.scope, partial(session.core.router.complete, asked, session.caller))
-    return Response(status_code=CLIENT_LEFT) if answer is None else job.whole(answer)
+    if answer is None:
+        return Response(status_code=CLIENT_LEFT)
+    request.scope[LEFT_KEY] = answer.left
+    return job.whole(answer)
 
 
 class Job:

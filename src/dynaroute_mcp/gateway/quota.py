@@ -1,31 +1,36 @@
 """What a caller has left, as headers: ours by the published names, and OpenAI's that SDKs read."""
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from dynaroute_mcp.accounts import Subscription
 from dynaroute_mcp.errors import StoreUnavailable
 from dynaroute_mcp.gateway.session import Session
 from dynaroute_mcp.limits import NANO
+from dynaroute_mcp.types import Left
 
 logger = logging.getLogger(__name__)
 
 
-async def quota_headers(session: Session, now: datetime) -> dict[str, str]:
+async def quota_headers(
+    session: Session, now: datetime, left: Mapping[str, Left] | None = None
+) -> dict[str, str]:
     """Tell the caller's limits and what is left of them; nothing where no plan limits, or the books can't be read."""
     if session.caller.plan is None:
         return {}
+    if left is not None:
+        return headers_of(left, now)
     try:
         subscription = await session.core.accounts.subscription(session.caller)
     except StoreUnavailable as error:
         logger.warning("limits can't be told", extra={"reason": str(error)})
         return {}
-    return headers_of(subscription, now)
+    return headers_of(subscription.left, now)
 
 
-def headers_of(subscription: Subscription, now: datetime) -> dict[str, str]:
+def headers_of(left: Mapping[str, Left], now: datetime) -> dict[str, str]:
     """Write what is left of plan and key, by the tighter of both, as headers; an unlimited figure has none."""
-    left, headers = subscription.left, dict[str, str]()
+    headers = dict[str, str]()
     if minute := left.get("requests_per_minute"):
         headers |= {
             "X-RateLimit-Limit": str(minute.ceiling),

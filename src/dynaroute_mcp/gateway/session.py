@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SCOPE_KEY: Final = "dynaroute.session"
 """Where the gate leaves the session in the ASGI scope."""
+LEFT_KEY: Final = "dynaroute.left"
+"""Where an answer leaves what its caller has left, if it knows."""
 DESK_KEY: Final = "dynaroute.desk"
 """Where it leaves what the process has."""
 

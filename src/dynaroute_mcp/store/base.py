@@ -263,12 +263,15 @@ class Store(Protocol):
         """
         ...
 
-    async def settle(self, outcome: Outcome, charged_nano_usd: int | None) -> None:
+    async def settle(self, outcome: Outcome, charged_nano_usd: int | None) -> Sequence[CounterRow]:
         """Complete an intent and replace its reservations by what was really used, once, durably.
 
         A second settling of the same request changes nothing; one that comes after `mark_lost` puts the truth
         in place of the maximum. `charged_nano_usd` is the recorded cost; `None` leaves the reserved maximum
         charged, because an unknown cost is not nothing.
+
+        Returns:
+            The counters that it changed, as they stand now.
 
         Raises:
             NotFound: there is no such intent.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from dynaroute_mcp.store.base import Hold
+from dynaroute_mcp.store.base import CounterRow, Hold
 from dynaroute_mcp.store.rows import amount, text, to_micros
 
 Key = tuple[str, str, str]
@@ -93,14 +93,20 @@ class Ledger:
             counter.resets_at = claim.resets_at
             counter.changed = True
 
-    def use(self, packed: str | None, real: Mapping[str, int | None], *, reserved: bool) -> None:
+    def use(
+        self, packed: str | None, real: Mapping[str, int | None], *, reserved: bool
+    ) -> tuple[CounterRow, ...]:
         """Put what was really used in the place of what was taken.
 
         Args:
             packed: What the call took, as `pack` wrote it.
             real: Amount by metric; a missing or `None` entry uses what was taken.
             reserved: Whether the amounts are still reserved; a lost call's have been used already.
+
+        Returns:
+            The counters as they stand now.
         """
+        rows = []
         for scope, metric, window, taken in json.loads(packed or "[]"):
             counter = self._counter((scope, metric, window))
             found = real.get(metric)
@@ -111,6 +117,12 @@ class Ledger:
                 used -= taken
             counter.used = max(0, min(MAX_COUNT, counter.used + used))
             counter.changed = True
+            rows.append(
+                CounterRow(
+                    scope=scope, metric=metric, window=window, used=counter.used, reserved=counter.reserved
+                )
+            )
+        return tuple(rows)
 
     def count_key(self, key_id: str, at: int) -> None:
         """Count one request of a key, at a time in microseconds since 1970 UTC."""

@@ -140,9 +140,9 @@ class SqliteStore:
         """Write an intent and take its holds."""
         await self._writer.submit(work.begin(intent, holds))
 
-    async def settle(self, outcome: Outcome, charged_nano_usd: int | None) -> None:
+    async def settle(self, outcome: Outcome, charged_nano_usd: int | None) -> Sequence[CounterRow]:
         """Complete an intent."""
-        await self._writer.submit(work.settle(outcome, charged_nano_usd))
+        return await self._writer.submit(work.settle(outcome, charged_nano_usd))
 
     async def counters(self, scopes: Sequence[str]) -> Sequence[CounterRow]:
         """Read all counters of these scopes."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from dynaroute_mcp.errors import LimitExceeded, NotFound
-from dynaroute_mcp.store.base import FeedbackRow, Hold, Metric
+from dynaroute_mcp.store.base import CounterRow, FeedbackRow, Hold, Metric
 from dynaroute_mcp.store.ledger import Exceeded, claims_of, pack
 from dynaroute_mcp.store.rows import (
     FEEDBACK_COLUMNS,
@@ -92,8 +92,8 @@ def begin(intent: Intent, holds: Sequence[Hold]) -> Work[None]:
     return run
 
 
-def settle(outcome: Outcome, charged_nano_usd: int | None) -> Work[None]:
-    """Write an outcome and what was really used, unless one is there already.
+def settle(outcome: Outcome, charged_nano_usd: int | None) -> Work[tuple[CounterRow, ...]]:
+    """Write an outcome and what was really used, unless one is there already; tell the counters that it changed.
 
     Raises:
         NotFound: there is no such intent.
@@ -101,14 +101,15 @@ def settle(outcome: Outcome, charged_nano_usd: int | None) -> Work[None]:
     values = outcome_values(outcome)
     real = {"tokens": outcome.usage.total_tokens, "nano_usd": charged_nano_usd}
 
-    def run(transaction: Transaction) -> None:
+    def run(transaction: Transaction) -> tuple[CounterRow, ...]:
         found = transaction.connection.execute(_FIND_CALL, (outcome.request_id,)).fetchone()
         if found is None:
             raise NotFound(f"no request {outcome.request_id!r} was begun in this database")
         row_id, status, finished_at, packed = found
-        if finished_at is None:
-            transaction.connection.execute(_SETTLE, (*values, row_id))
-            transaction.ledger.use(packed, real, reserved=status == "in_flight")
+        if finished_at is not None:
+            return ()
+        transaction.connection.execute(_SETTLE, (*values, row_id))
+        return transaction.ledger.use(packed, real, reserved=status == "in_flight")
 
     return run
 
