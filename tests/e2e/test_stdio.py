@@ -140,6 +140,14 @@ def test_calls_that_were_answered_before_a_kill_are_in_the_books(folder: Path) -
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks the process up in /proc")
+def rest(process: Path) -> None:
+    """Wait until a process has started: until it has used time, and then none for a while."""
+    spent = -1
+    while (now := int((process / "stat").read_text().rpartition(")")[2].split()[11])) != spent or now < 10:
+        spent = now
+        time.sleep(0.5)
+
+
 def test_the_process_goes_when_its_client_died_and_left_the_pipe_open(folder: Path) -> None:
     code = (
         "import subprocess, sys\n"
@@ -159,7 +167,7 @@ def test_the_process_goes_when_its_client_died_and_left_the_pipe_open(folder: Pa
     assert client.stdin is not None
     assert client.stdout is not None
     server = Path("/proc") / client.stdout.readline().decode().strip()
-    time.sleep(1.5)  # what it notices is that its parent changes, so it has to be up before
+    rest(server)  # what it notices is that its parent changes, so it has to be up before
     client.communicate(b"\n")
 
     ends_at = time.monotonic() + 10

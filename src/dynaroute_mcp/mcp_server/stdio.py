@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -34,7 +35,7 @@ def serve(settings: "Settings | None" = None) -> None:
         settings: `None` reads the environment and the configuration file, once the first call needs them.
     """
     configure_logging()  # before the server is built, whose own set-up then does nothing
-    anyio.run(_serve, settings)
+    anyio.run(_serve, settings, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
 async def _serve(settings: "Settings | None") -> None:
