@@ -165,24 +165,24 @@ class Router:
         )
         own = self._availability.own_keys(caller)
         simulated = caller.sandbox or (self._availability.simulated and not own.key_id)
-        standing = await self._books.standing(replace(caller, sandbox=simulated), started_at)
+        counted = caller if caller.sandbox == simulated else replace(caller, sandbox=simulated)
+        standing = await self._books.standing(counted, started_at)
         pin = self._conversations.pin(request, caller, started_at)
-        situation = await self._situation(request, caller, label, pin, None if simulated else own)
+        situation = await self._situation(request, caller, label, pin, None if simulated else own, standing)
         choice = self._pick(situation, standing)
+        notes = (*self._first_notes(request, caller, own), *choice.notes, *standing.warnings)
         return Decision(
             request_id=f"req_{self._ambient.randbelow(16**24):024x}",
             caller=caller,
             classification=label,
-            choice=replace(
-                choice,
-                notes=(*self._first_notes(request, caller, own), *choice.notes, *standing.warnings),
-            ),
+            choice=choice if notes == choice.notes else replace(choice, notes=notes),
             simulated=simulated,
             standing=standing,
             pin=pin,
             started_at=started_at,
             started=started,
             own=own,
+            overhead=wishes.overhead,
         )
 
     async def complete(self, request: ChatRequest, caller: Caller) -> Answer:
@@ -267,7 +267,8 @@ class Router:
         label, classifying = await self._refined(request, caller)
         for tries_left in reversed(range(_RESERVE_TRIES)):
             decision = await self.choose(request, caller, label)
-            decision = replace(decision, classifying=classifying, overhead=request.routing.overhead)
+            if classifying is not None:
+                decision = replace(decision, classifying=classifying)
             try:
                 return decision, await self._books.reserve(decision)
             except LimitExceeded as error:
@@ -283,12 +284,11 @@ class Router:
 
     def _pick(self, situation: Situation, standing: Standing) -> Choice:
         cap = standing.usd_left if self._settings.budget_action == "downgrade" else None
-        situation = replace(situation, priced_only=standing.priced_only)
+        if cap is None:
+            return choose(situation)
         try:
             return choose(replace(situation, usd_left=cap))
         except NoCandidate:
-            if cap is None:
-                raise
             return choose(situation)  # to reserve it will fail, and name the limit
 
     async def _situation(
@@ -298,6 +298,7 @@ class Router:
         label: Classification,
         pin: Pin | None,
         own: OwnKeys | None,
+        standing: Standing,
     ) -> Situation:
         """Gather what the choice depends on; without keys, not even the operator's, it is simulated."""
         settings, catalog, now = self._settings, self._availability.catalog, self._ambient.clock()
@@ -313,6 +314,7 @@ class Router:
             conditions=health.conditions(now),
             at=now,
             settings=settings,
+            priced_only=standing.priced_only,
             overcounts=self._books.experience.overcounts.known() if own else {},
             preferences=caller.preferences,
             allowed=caller.models,

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from typing import Final, Literal
 
 import anyio
@@ -77,7 +78,8 @@ def serve(
         timeout_graceful_shutdown=SHUTDOWN_S,
         ws="none",
     )
-    _Server(config, front).run()
+    # anyio's own way in: whoever asks it for the loop later need not ask the system for the process first
+    anyio.run(_Server(config, front).serve, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
 class _Server(uvicorn.Server):
