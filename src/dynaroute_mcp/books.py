@@ -254,7 +254,7 @@ class Books:
             return replace(bill, recorded=False)
         outcome = self._outcome(decision, ending, bill, finished_at)
         charged = None if bill.cost is None else round(bill.cost.total_usd * _NANO)
-        with anyio.CancelScope(shield=True), anyio.move_on_after(_SETTLE_S):
+        with anyio.move_on_after(_SETTLE_S, shield=True):
             try:
                 counters = await self._store.settle(outcome, charged)
             except (StoreUnavailable, NotFound):  # the file was taken away meanwhile

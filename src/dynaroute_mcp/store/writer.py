@@ -93,13 +93,19 @@ class Writer:
             StoreUnavailable: the batch could not be written, and none of it was.
             DynarouteError: the job's own error; only this job was left out.
         """
-        async with self._room:
+        try:
+            self._room.acquire_nowait()
+        except anyio.WouldBlock:
+            await self._room.acquire()
+        try:
             if self._closing:
                 raise StoreUnavailable("the database is being closed; this was not recorded")
             job = _Job(work)
             batch = self._join(job)
             with anyio.CancelScope(shield=True):
                 await batch.done.wait()
+        finally:
+            self._room.release()
         if batch.failure is not None:
             raise type(batch.failure)(str(batch.failure))
         if job.error is not None:
