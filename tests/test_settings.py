@@ -68,6 +68,42 @@ def test_an_unknown_field_is_an_error_that_names_file_and_field(tmp_path: Path) 
         read(tmp_path, "calls: {retries: 3}")
 
 
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("exclud: [x]", "exclud: there is no such field; did you mean 'exclude'?"),
+        (
+            "calls: {first_token: 3}",
+            "calls.first_token: there is no such field; did you mean 'first_token_s'?",
+        ),
+        ("rules: [{category: Law}]", "rules.0.model: is missing"),
+        (
+            "rules: [{category: Lew, model: x}]",
+            "rules.0.category: there is no such value; did you mean 'Law'?",
+        ),
+        ("providers: {openai: {zzz: 1}}", "openai.zzz: there is no such field; there are api_key, base_url,"),
+        ("strategy: bst", "strategy: must be 'cheapest', 'balanced' or 'best'"),
+        ("calls: 3", "calls: must be a mapping of fields to values"),
+        ("exclude: openai", "exclude: must be a list"),
+        ("check_models: maybe", "check_models: must be true or false"),
+        ("retention_days: 0", "retention_days: must be at least 1"),
+        ("retention_days: x", "retention_days: must be a whole number"),
+        ("calls: {connect_s: .nan}", "calls.connect_s: must be a number"),
+        ("providers: {openai: {base_url: host}}", "base_url: must be an address that begins with http://"),
+        ("baseline_model: [x]", "baseline_model: must be text"),
+        (
+            "calls: {connect_s: 0, idle_s: -1}",
+            "calls.connect_s: must be more than 0; calls.idle_s: must be more",
+        ),
+    ],
+)
+def test_a_fault_is_told_in_plain_words(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(ConfigurationInvalid) as caught:
+        read(tmp_path, text)
+
+    assert complaint in str(caught.value)
+
+
 @pytest.mark.parametrize("value", [".nan", ".inf", "-1", "'much'"])
 def test_a_clock_must_be_a_finite_positive_number(tmp_path: Path, value: str) -> None:
     with pytest.raises(ConfigurationInvalid, match=r"calls\.total_s"):

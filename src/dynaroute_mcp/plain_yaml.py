@@ -1,13 +1,17 @@
-"""YAML text to plain data, for files that a user may have written.
+"""YAML text to plain data, for files that a user may have written, and plain words for what is wrong in them.
 
 Every scalar stays text, so that a price keeps its digits and `no` is no truth value; the row classes convert.
 What YAML can do beyond data is refused: tags, aliases, repeated keys, several documents, huge or deep files.
 """
 
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, get_args
 
 import yaml
+from pydantic import BaseModel
 
 from dynaroute_mcp.errors import ConfigurationInvalid
 
@@ -105,3 +109,80 @@ class _Walk:
 
     def _refuse(self, node: yaml.Node, why: str) -> ConfigurationInvalid:
         return ConfigurationInvalid(f"{self._name}: line {node.start_mark.line + 1}: {why}")
+
+
+def complaint(fault: Mapping[str, Any], form: type[BaseModel]) -> str:  # Any: pydantic's `ErrorDetails`
+    """Say in plain words what is wrong with a value, without showing it.
+
+    Args:
+        fault: as pydantic reports it, its input and context included.
+        form: what the whole file was validated as; an unknown field gets the nearest of those known in its place.
+    """
+    kind, context = str(fault["type"]), fault.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"there is no such field; {_offer(str(fault['loc'][-1]), _fields(form, fault['loc'][:-1]))}"
+    if kind in {"enum", "literal_error"}:
+        return _choice(str(fault["input"]), re.findall(r"'([^']*)'", context["expected"]))
+    if kind in _BOUNDS:
+        word, bound = _BOUNDS[kind]
+        return f"must be {word} {context[bound]}"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "string_pattern_mismatch":
+        return _SHAPES.get(context["pattern"], f"must match {context['pattern']}")
+    plain = next((words for part, words in _WORDS.items() if part in kind), None)
+    return plain or f"{fault['msg'][:1].lower()}{fault['msg'][1:]}"
+
+
+_WORDS: Final = {
+    "missing": "is missing",
+    "bool": "must be true or false",
+    "int_": "must be a whole number",
+    "float": "must be a number",
+    "decimal": "must be a number",
+    "tuple": "must be a list",
+    "list": "must be a list",
+    "model_": "must be a mapping of fields to values",
+    "dict": "must be a mapping of names to values",
+    "mapping": "must be a mapping of names to values",
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "date": "must be a date like 2026-01-31",
+}
+"""By a part of pydantic's name for the fault; the first that fits."""
+_BOUNDS: Final = {
+    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+_SHAPES: Final = {
+    r"^https?://[^\s@]+$": "must be an address that begins with http:// or https://, without a user in it"
+}
+_FEW: Final = 8
+
+
+def _choice(given: str, known: Sequence[str]) -> str:
+    if len(known) > _FEW:
+        return f"there is no such value; {_offer(given, known)}"
+    *first, last = (repr(name) for name in known)
+    return f"must be {', '.join(first)} or {last}" if first else f"must be {last}"
+
+
+def _offer(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+
+
+def _fields(form: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+    """Names of the fields at a place; rows and names in between stand for nothing in the form."""
+    for step in path:
+        field = form.model_fields.get(str(step))
+        form = (_form_in(field.annotation) if field else None) or form
+    return [field.alias or name for name, field in form.model_fields.items()]
+
+
+def _form_in(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_form_in, get_args(annotation))), None)

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from dynaroute_mcp.errors import ConfigurationInvalid
-from dynaroute_mcp.plain_yaml import read_yaml
+from dynaroute_mcp.plain_yaml import complaint, read_yaml
 from dynaroute_mcp.taxonomy import Category, Strategy
 from dynaroute_mcp.vault import FROM_KEYRING, MASTER_CHARACTERS, split_masters
 
@@ -234,8 +234,11 @@ def _config_file(environ: Mapping[str, str], config: Path | None) -> Path | None
 
 
 def _explain(error: ValidationError, file: Path | None) -> str:
-    problems = []
-    for item in error.errors(include_url=False, include_input=False, include_context=False):
-        field = ".".join(str(part) for part in item["loc"])
-        problems.append(f"{field}: {item['msg']}")
-    return f"{file or 'environment'}: " + "; ".join(problems)
+    problems: dict[str, str] = {}
+    for item in error.errors(include_url=False):
+        field = ".".join(
+            str(part) for part in item["loc"] if "[" not in str(part)
+        )  # `[`: one of several forms
+        problems.setdefault(field, complaint(item, Settings))
+    told = "; ".join(f"{field}: {problem}" for field, problem in problems.items())
+    return f"{file or 'environment'}: {told}"

@@ -24,7 +24,7 @@ from dynaroute_mcp.catalog.schema import (
     Skill,
 )
 from dynaroute_mcp.errors import ConfigurationInvalid
-from dynaroute_mcp.plain_yaml import Plain, read_yaml
+from dynaroute_mcp.plain_yaml import Plain, complaint, read_yaml
 from dynaroute_mcp.taxonomy import Category
 
 Weight = Annotated[float, Field(gt=0, le=1)]
@@ -144,7 +144,7 @@ def parse_overrides(path: Path) -> tuple[Override, ...]:
     try:
         return OverridesFile.model_validate(data).overrides
     except ValidationError as error:
-        raise explain(error, data, path.name) from error
+        raise explain(error, OverridesFile, data, path.name) from error
 
 
 class Files:
@@ -175,7 +175,7 @@ class Files:
         try:
             return kind.model_validate(self._data[name])
         except ValidationError as error:
-            raise explain(error, self._data[name], name, self._overlay, self._touched) from error
+            raise explain(error, kind, self._data[name], name, self._overlay, self._touched) from error
 
     def _merge(self, section: str, value: Plain) -> None:
         owner = next((data for data in self._data.values() if section in data and section in _MERGED), None)
@@ -218,8 +218,13 @@ class Files:
                 known.update(row)
 
 
-def explain(
-    error: ValidationError, data: Plain, file: str, overlay: str = "", touched: Set[str] = frozenset()
+def explain(  # what was read, as what, and where it came from
+    error: ValidationError,
+    form: type[Row],
+    data: Plain,
+    file: str,
+    overlay: str = "",
+    touched: Set[str] = frozenset(),
 ) -> ConfigurationInvalid:
     """Name file, row and field of the first fault; a misspelt field before the one that it leaves missing."""
     faults = error.errors(include_url=False)
@@ -232,9 +237,9 @@ def explain(
         path.append(f"[{label or step}]" if isinstance(step, int) else f".{step}")
         if label in touched:
             file = overlay
-    given = fault["input"] if isinstance(fault["input"], str) else type(fault["input"]).__name__
+    given = f" (got {fault['input'][:_MAX_SHOWN]!r})" if isinstance(fault["input"], str) else ""
     where = "".join(path).lstrip(".")
-    return ConfigurationInvalid(f"{file}: {where}: {fault['msg']} (got {given[:_MAX_SHOWN]!r})")
+    return ConfigurationInvalid(f"{file}: {where}: {complaint(fault, form)}{given}")
 
 
 _MERGED: Final = frozenset({"providers", "profiles", "models", "calendars", "prices", "baselines", "plans"})
