@@ -140,8 +140,11 @@ async def test_who_takes_no_key_and_who_is_nobody_are_told_apart(tmp_path: Path)
         key_id = (await core.accounts.generate_key("alice")).row.key_id
         keep = core.accounts.provider_keys
 
-        with pytest.raises(UnknownName, match="anthropic"):
+        with pytest.raises(UnknownName, match=r"'nobody'\. There are \d+: anthropic, cohere, "):
             await keep.add(key_id, "nobody", SECRET)
+        with pytest.raises(UnknownName, match=r"did you mean openai, [^?]*\? There are") as caught:
+            await keep.add(key_id, "Opnai", SECRET)
+        assert len(caught.value.suggestions) <= 3
         with pytest.raises(InvalidRequest, match="sandbox takes no key"):
             await keep.add(key_id, "sandbox", SECRET)
         with pytest.raises(NotFound):

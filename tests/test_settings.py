@@ -93,7 +93,7 @@ def test_an_unknown_field_is_an_error_that_names_file_and_field(tmp_path: Path) 
         ("baseline_model: [x]", "baseline_model: must be text"),
         (
             "calls: {connect_s: 0, idle_s: -1}",
-            "calls.connect_s: must be more than 0; calls.idle_s: must be more",
+            "calls.connect_s: must be more than 0.0; calls.idle_s: must",
         ),
     ],
 )

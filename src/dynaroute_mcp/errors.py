@@ -55,14 +55,16 @@ class InvalidRequest(DynarouteError):
 
 
 class UnknownName(InvalidRequest):
-    """A name that does not exist; `suggestions` are the nearest that do."""
+    """A name that does not exist; `suggestions` are the nearest that do, `known` says where all are, or which."""
 
     code = "unknown_name"
 
-    def __init__(self, kind: str, name: str, suggestions: Sequence[str], *, param: str | None = None) -> None:
-        offer = f"; did you mean {', '.join(suggestions)}?" if suggestions else ""
+    def __init__(
+        self, kind: str, name: str, suggestions: Sequence[str], *, known: str = "", param: str | None = None
+    ) -> None:
+        offer = f"; did you mean {', '.join(suggestions)}?" if suggestions else "." if known else ""
         shown = name if len(name) <= _MAX_ECHO else f"{name[:_MAX_ECHO]}…"
-        super().__init__(f"unknown {kind} {shown!r}{offer}", param=param or kind)
+        super().__init__(f"unknown {kind} {shown!r}{offer} {known}".rstrip(), param=param or kind)
         self.suggestions = tuple(suggestions)
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Final
 
 from dynaroute_mcp.accounts.terms import check_maker
@@ -155,7 +156,8 @@ class ProviderKeys:
         taking = {row.id for row in self._catalog.providers.values() if row.key_env}
         found = self._catalog.find_provider(name)
         if found is None:
-            raise UnknownName("provider", name, sorted(taking))
+            near = get_close_matches(name.casefold(), sorted(taking), n=3, cutoff=0.5)
+            raise UnknownName("provider", name, near, known=f"There are {len(taking)}: {', '.join(sorted(taking))}")
         if found.id not in taking:
             raise InvalidRequest(f"{found.id} takes no key", param="provider")
         return found.id

@@ -132,14 +132,15 @@ def to_category(name: str) -> Category | None:
     """Read a category's name, in any case; empty is none.
 
     Raises:
-        UnknownName: there is no such category; lists those that there are.
+        UnknownName: there is no such category; offers the nearest three, then lists all.
     """
     wanted = name.strip().casefold()
     if not wanted:
         return None
     found = next((category for category in Category if category.casefold() == wanted), None)
     if found is None:
-        near = get_close_matches(wanted, [category.casefold() for category in Category], n=3)
-        by_nearness = sorted(Category, key=lambda category: category.casefold() not in near)
-        raise UnknownName("category", name, by_nearness, param="category_override")
+        by_folded = {category.casefold(): category for category in Category}
+        near = [by_folded[folded] for folded in get_close_matches(wanted, by_folded, n=3, cutoff=0.5)]
+        known = f"There are {len(Category)}: {', '.join(Category)}"
+        raise UnknownName("category", name, near, known=known, param="category_override")
     return found
