@@ -92,8 +92,10 @@ class Server:
         self.ask("initialize", HANDSHAKE)
         self._write({"jsonrpc": "2.0", "method": "notifications/initialized"})
 
-    def call(self, tool: str) -> None:
-        answer = self.ask("tools/call", {"name": tool, "arguments": {"prompt": PROMPT}})
+    def call(self, tool: str, *, new: bool = True) -> None:
+        """Call a tool with a prompt; a `new` one was never sent before, so that nothing can be remembered."""
+        prompt = f"{PROMPT} Case {self._numbers}." if new else PROMPT
+        answer = self.ask("tools/call", {"name": tool, "arguments": {"prompt": prompt}})
         assert not answer["result"].get("isError"), answer
 
     def _write(self, message: dict[str, Any]) -> None:
@@ -117,15 +119,15 @@ def start(command: Sequence[str], folder: Path) -> float:
         return (time.perf_counter() - started) * 1000
 
 
-def calls(servers: Sequence[tuple[Server, str]], rounds: int, each: int) -> list[list[float]]:
-    """Per server, the median round trip of each round, the servers in turn."""
-    found: list[list[float]] = [[] for _ in servers]
-    for server, tool in servers:
+def calls(tasks: Sequence[Callable[[], None]], rounds: int, each: int) -> list[list[float]]:
+    """Per task, the median round trip of each round, the tasks in turn."""
+    found: list[list[float]] = [[] for _ in tasks]
+    for task in tasks:
         for _ in range(50):
-            server.call(tool)
+            task()
     for _ in range(rounds):
-        for medians, (server, tool) in zip(found, servers, strict=True):
-            medians.append(statistics.median(timed(lambda s=server, t=tool: s.call(t)) for _ in range(each)))
+        for medians, task in zip(found, tasks, strict=True):
+            medians.append(statistics.median(timed(task) for _ in range(each)))
     return found
 
 
@@ -140,12 +142,15 @@ def measure(runs: int, number: int) -> list[Figure]:
             one.initialize()
             two.initialize()
             first_ms = timed(lambda: two.call("dynaroute_classify_prompt"))
-            trivial, classify = calls([(one, "echo"), (two, "dynaroute_classify_prompt")], 10, number // 10)
+            tool = "dynaroute_classify_prompt"
+            tasks = (lambda: one.call("echo"), lambda: two.call(tool), lambda: two.call(tool, new=False))
+            trivial, classify, again = calls(tasks, 10, number // 10)
     return [
         Figure(name="start to initialize, bare server", runs=[pair[0] for pair in starts]),
         Figure(name="start to initialize, DynaRoute", runs=[pair[1] for pair in starts]),
         Figure(name="tool call, trivial tool on the bare server", runs=trivial),
-        Figure(name="tool call, classify_prompt", runs=classify),
+        Figure(name="tool call, classify_prompt, new prompts", runs=classify),
+        Figure(name="tool call, classify_prompt, the same again", runs=again),
         Figure(name="first call, opens the core (once)", runs=[first_ms]),
     ]
 
@@ -157,10 +162,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args()
     figures = measure(options.runs, options.calls)
-    bare_start, our_start, trivial, classify, _ = figures
+    bare_start, our_start, trivial, classify, again, _ = figures
     ratios = {
         "start": {"ratio": round(our_start.median / bare_start.median, 3), "target": STARTS_TARGET},
-        "call": {"ratio": round(classify.median / trivial.median, 3), "target": CALL_TARGET},
+        "call, new prompts": {"ratio": round(classify.median / trivial.median, 3), "target": CALL_TARGET},
+        "call, the same again": {"ratio": round(again.median / trivial.median, 3), "target": CALL_TARGET},
     }
     if options.json:
         rows = {

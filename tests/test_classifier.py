@@ -38,6 +38,15 @@ def test_any_string_has_one_full_answer(text: str) -> None:
     assert answer == load_classifier().classify(text)
 
 
+def test_an_ask_that_comes_again_is_not_labelled_again_unless_it_is_long() -> None:
+    ask, long = "Why does this loop never end?", "Why does this loop never end? " * 100
+    classifier = load_classifier()
+
+    assert classifier.classify(ask) is classifier.classify(ask)
+    assert classifier.classify(long) is not classifier.classify(long)
+    assert classifier.classify(long) == classifier.classify(long)
+
+
 def test_nothing_is_small_talk_of_the_first_level_and_nobody_is_sure() -> None:
     answer = load_classifier().classify("")
 

@@ -27,6 +27,8 @@ _ZERO: Final = 128
 _MAX_SIGNALS: Final = 5
 _MIN_CONTRIBUTION: Final = 0.15
 _MIN_WORD: Final = 3
+_REMEMBERED, _REMEMBERED_CHARS = 256, 2_000
+"""How many labels are kept, and of prompts up to which length: about two megabytes at most."""
 
 
 class LocalClassifier:
@@ -37,9 +39,16 @@ class LocalClassifier:
         self._lanes = weights.head.lanes
         self._unpack = struct.Struct(f"<{self._lanes}H").unpack
         self._rows = [0] * (len(weights.table) // self._lanes)
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(self._label)
 
     def classify(self, text: str) -> Classification:
-        """Label the last human ask of a conversation."""
+        """Label the last human ask of a conversation.
+
+        An agent sends the same ask again with the result of each tool, so the newest labels are remembered.
+        """
+        return self._remembered(text) if len(text) <= _REMEMBERED_CHARS else self._label(text)
+
+    def _label(self, text: str) -> Classification:
         seen = features(text)
         outputs = self._outputs(seen)
         head = self._weights.head
