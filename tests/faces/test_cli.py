@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
@@ -273,3 +274,14 @@ def test_a_window_is_written_short(count: int | None, shown: str) -> None:
 
 def test_a_time_that_has_not_come_is_never() -> None:
     assert text.when(None) == "never"
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_no_color_takes_every_style_away_bold_and_dim_too(tmp_path: Path, no_color: str) -> None:
+    runner = CliRunner(env={"NO_COLOR": no_color, "FORCE_COLOR": "1", "TIKTOKEN_CACHE_DIR": str(tmp_path)})
+
+    table = runner.invoke(cli, ["tokens", "status"], color=True)
+    failure = runner.invoke(cli, ["--config", str(tmp_path / "none.yaml"), "models"], color=True)
+
+    assert (table.exit_code, failure.exit_code) == (0, 9)
+    assert ("\x1b" in table.output, "\x1b" in failure.output) == (not no_color, not no_color)

@@ -4,6 +4,7 @@ A command's module is imported only when that command runs, so that `--help` and
 """
 
 import difflib
+import os
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -115,6 +116,8 @@ def _refuse(ctx: click.Context, name: str) -> NoReturn:
 def cli(ctx: click.Context, config: Path | None) -> None:
     """Route each prompt to the cheapest model that is good enough, and see what that saved."""
     ctx.meta["dynaroute.config"] = config
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False  # rich alone would leave bold and dim on
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from dynaroute_mcp.cli.options import read_key
 from dynaroute_mcp.cli.render import facts, note, table
 from dynaroute_mcp.cli.session import emit, json_option, surroundings, with_core
 from dynaroute_mcp.cli.terms import CLEARABLE, edited, term_options
-from dynaroute_mcp.cli.text import usd
+from dynaroute_mcp.cli.text import spaced, usd
 from dynaroute_mcp.results import (
     ForgottenProviderKey,
     KeyDetails,
@@ -88,7 +88,8 @@ def rotate(key_id: str, *, grace_s: int, as_json: bool) -> None:
         click.echo(result.api_key)
         until = result.old_key_accepted_until
         note(
-            f"{result.message} The old key " + (f"is accepted until {until}." if until else "stopped."),
+            f"{result.message} The old key "
+            + (f"is accepted until {spaced(until)}." if until else "stopped."),
             err=True,
         )
 

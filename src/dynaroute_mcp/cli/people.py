@@ -10,7 +10,7 @@ from dynaroute_mcp.cli.options import read_key
 from dynaroute_mcp.cli.render import facts, note, table
 from dynaroute_mcp.cli.session import emit, json_option, surroundings, with_core
 from dynaroute_mcp.cli.terms import edited, term_options
-from dynaroute_mcp.cli.text import counted, usd
+from dynaroute_mcp.cli.text import counted, spaced, usd
 from dynaroute_mcp.results import (
     DetailedKeyList,
     GeneratedKey,
@@ -103,7 +103,7 @@ def revoke(key: str | None, *, as_json: bool) -> None:
             emit(result.payload())
         else:
             again = "was revoked already, " if result.already_revoked else "is revoked since "
-            click.echo(f"{result.masked_key} {again}{result.revoked_at}")
+            click.echo(f"{result.masked_key} {again}{spaced(result.revoked_at)}")
 
     with_core(work)
 
@@ -224,14 +224,14 @@ def _show_verified(result: VerifiedKey) -> None:
         "owner": result.user_id,
         "plan": result.subscription_tier,
         "tokens left": f"{left} this month",
-        "expires": result.expires_at or "never",
-        "last used": result.last_used_at or "never",
+        "expires": spaced(result.expires_at or "never"),
+        "last used": spaced(result.last_used_at or "never"),
         "hint": result.message or None,
     }
     fails = {
         "state": result.status.replace("_", " "),
-        "revoked": result.revoked_at or None,
-        "expired": result.expires_at,
+        "revoked": spaced(result.revoked_at) or None,
+        "expired": spaced(result.expires_at or "") or None,
         "hint": result.message or None,
     }
     facts(works if result.valid else fails)

@@ -74,5 +74,10 @@ def when(instant: datetime | None) -> str:
     return "never" if instant is None else f"{instant:%Y-%m-%d %H:%M:%SZ}"
 
 
+def spaced(stamp: str) -> str:
+    """Write an ISO time of a result as `when` does."""
+    return stamp.replace("T", " ")
+
+
 def _rounded(amount: Decimal, unit: str) -> Decimal:
     return amount.quantize(Decimal(unit), rounding=ROUND_HALF_EVEN)
