@@ -367,6 +367,24 @@ async def test_where_the_books_cannot_be_read_the_answer_comes_without_its_limit
     assert "x-ratelimit-limit" not in response.headers
 
 
+async def test_where_the_database_lies_is_for_the_log_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Unreadable(Accounts):
+        async def caller_for(self, secret: str) -> Caller:
+            raise StoreUnavailable("database /srv/secret/dynaroute.db: a row can't be read")
+
+    async with door(tmp_path) as at:
+        accounts = Unreadable(at.core.store, at.core.availability.catalog, at.time.ambient())
+        at.core = replace(at.core, accounts=accounts)
+        response = await at.client.get("/v1/models")
+
+    error = check_envelope(response, 503)
+    assert error["message"].startswith("the database can't be used just now; the server's log")
+    assert "/srv/secret/dynaroute.db" not in response.text
+    assert "/srv/secret/dynaroute.db" in caplog.text
+
+
 @pytest.mark.parametrize("path", ["/metrics", "/health/models"])
 @pytest.mark.parametrize("header", ["Forwarded", "Via", "X-Real-IP", "X-Forwarded-Host", "CF-Connecting-IP"])
 async def test_whoever_comes_through_a_proxy_is_not_this_machine(

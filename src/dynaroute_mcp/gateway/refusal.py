@@ -4,6 +4,7 @@
 table. A message is ours alone: no provider's text, no secret, no prompt.
 """
 
+import logging
 import math
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -18,10 +19,13 @@ from dynaroute_mcp.errors import (
     LimitExceeded,
     ProviderError,
     ProviderRefusedRequest,
+    StoreUnavailable,
     UnknownName,
 )
 from dynaroute_mcp.gateway import shapes
 from dynaroute_mcp.gateway.encode import as_json, attempt
+
+logger = logging.getLogger(__name__)
 
 STATUS: Final = {
     "error": 500,
@@ -70,6 +74,7 @@ _TYPES: Final = {
 """OpenAI's word for each status; everything else is a `server_error`."""
 
 _MAX_MESSAGE: Final = 4_000
+_NO_DATABASE: Final = "the database can't be used just now; the server's log and `dynaroute db check` say why"
 
 
 class Refusal(Exception):
@@ -116,12 +121,17 @@ def refusal_of(error: DynarouteError | HTTPException | Refusal) -> Refusal:
         kind = "rate_limit_error" if error.limit.startswith("requests") else "insufficient_quota"
     if isinstance(error, LimitExceeded | ProviderError) and error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-    return Refusal(status, str(error), reason=error.code, param=param, kind=kind, headers=headers)
+    said = (
+        _NO_DATABASE if isinstance(error, StoreUnavailable) else str(error)
+    )  # it names a path of this machine
+    return Refusal(status, said, reason=error.code, param=param, kind=kind, headers=headers)
 
 
 def envelope(error: DynarouteError | HTTPException | Refusal, request_id: str) -> shapes.Error:
     """The JSON of an error, the same for every route and for the event that ends a broken stream."""
     refusal = refusal_of(error)
+    if isinstance(error, StoreUnavailable):
+        logger.error("%s", error, extra={"request": request_id})
     body: shapes.ErrorBody = {
         "message": str(refusal)[:_MAX_MESSAGE],
         "type": refusal.kind,
