@@ -265,7 +265,7 @@ async def test_a_ceiling_may_be_reached_but_not_passed(open_store: OpenStore) ->
     assert caught.value.resets_at == hold().resets_at
     assert caught.value.retry_after_s == 30
     assert str(caught.value) == (
-        "limit requests_per_minute of owner:alice: 100 of 100 taken, this request needs 1 more; it resets at"
+        "alice may make 100 requests a minute and has made 100; it resets at"
         " 2026-11-22 01:15:00 UTC, in 30 s. Raise it with `dynaroute plan set alice PLAN`"
     )
 
@@ -320,7 +320,8 @@ async def test_of_several_limits_the_one_that_resets_last_is_named(open_store: O
 async def test_a_request_that_can_never_pass_is_not_told_to_wait(open_store: OpenStore) -> None:
     async with open_store() as store:
         with pytest.raises(
-            LimitExceeded, match=r"\$0 of \$0.1 taken, this request needs \$0.3 more"
+            LimitExceeded,
+            match=r"may spend \$0\.1 a month and has spent or reserved \$0, this request needs \$0\.3;",
         ) as caught:
             await store.begin(
                 intent(), [hold(300_000_000, 100_000_000, metric="nano_usd", name="usd_per_month")]

@@ -167,14 +167,36 @@ def _refusal(exceeded: Exceeded, intent: Intent) -> LimitExceeded:
         if never
         else f"it resets at {hold.resets_at:%Y-%m-%d %H:%M:%S} UTC, in {wait_s:.0f} s"
     )
+    more = "" if hold.metric == "requests" else f", this request needs {_shown(wanted, hold.metric)}"
     return LimitExceeded(
-        f"limit {hold.name} of {hold.scope}: {_shown(exceeded.taken, hold.metric)} of"
-        f" {_shown(hold.ceiling, hold.metric)} taken, this request needs {_shown(wanted, hold.metric)} more;"
-        f" {when}. {_how_to_raise(hold.scope, intent)}",
+        f"{_who(hold.scope)} may {_told(hold.ceiling, hold.metric)} a {hold.name.rpartition('_')[2]} and has"
+        f" {_DONE[hold.metric]} {_shown(exceeded.taken, hold.metric)}{more}; {when}."
+        f" {_how_to_raise(hold.scope, intent)}",
         limit=hold.name,
         resets_at=hold.resets_at,
         retry_after_s=None if never else wait_s,
     )
+
+
+def _who(scope: str) -> str:
+    """Whom a limit holds, in words."""
+    kind, _, name = scope.partition(":")
+    words = {"key": "this key", "all": "this database", "project": f"project {name}"}
+    return words.get(kind, f"{name} in the sandbox" if kind == "sandbox" else name)
+
+
+def _told(ceiling: int, metric: Metric) -> str:
+    if metric == "nano_usd":
+        return f"spend {_shown(ceiling, metric)}"
+    noun = metric.removesuffix("s") if ceiling == 1 else metric
+    return f"{'make' if metric == 'requests' else 'use'} {_shown(ceiling, metric)} {noun}"
+
+
+_DONE: Final[Mapping[Metric, str]] = {
+    "requests": "made",
+    "tokens": "used or reserved",
+    "nano_usd": "spent or reserved",
+}
 
 
 def _how_to_raise(scope: str, intent: Intent) -> str:
