@@ -6,6 +6,7 @@ its own key, so a revoked one stops in the middle of a session.
 
 import hashlib
 import hmac
+import logging
 from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,8 @@ from dynaroute_mcp.mcp_server.access import OPERATOR, SCOPE_KEY, Visitor
 
 if TYPE_CHECKING:
     from dynaroute_mcp.runtime import Core
+
+logger = logging.getLogger(__name__)
 
 OPEN_PATHS: Final = frozenset({"/health"})
 """Need no key; they tell nothing but that the server is up."""
@@ -73,7 +76,8 @@ class Gate:
         except AuthenticationFailed as error:
             return _unauthorized(str(error))
         except DynarouteError as error:
-            return _refusal(503, error.code, str(error))
+            logger.warning("%s", error)  # it may name a path of this machine
+            return _refusal(503, error.code, "this server can't work just now; its log says why")
         scope[SCOPE_KEY] = visitor
         # The SDK binds a session to the user who opened it; of the key it learns a fingerprint only.
         fingerprint = hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
