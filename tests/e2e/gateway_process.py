@@ -37,7 +37,7 @@ serving.serve(load_settings(), port=int(sys.argv[1]), reread=load_settings)
 
 @dataclass
 class Upstream:
-    """An OpenAI that answers at once, keeps what it was asked, and can be told to wait."""
+    """An OpenAI's chat completions: answers at once, keeps what it was asked, and can be told to wait."""
 
     port: int = 0
     asked: list[Any] = field(default_factory=list)
@@ -100,14 +100,17 @@ def upstream() -> Iterator[Upstream]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             told.asked.append(body)
             time.sleep(told.wait_s)
+            if not self.path.endswith("/chat/completions"):
+                self._send("application/json", b'{"error": {"message": "no such address"}}', status=404)
+                return
             if not body.get("stream"):
                 self._send("application/json", json.dumps(told.answer(body)).encode())
                 return
             lines = [f"data: {json.dumps(event)}\n\n" for event in told.events(body)]
             self._send("text/event-stream", "".join([*lines, "data: [DONE]\n\n"]).encode())
 
-        def _send(self, kind: str, body: bytes) -> None:
-            self.send_response(200)
+        def _send(self, kind: str, body: bytes, status: int = 200) -> None:
+            self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
