@@ -130,5 +130,6 @@ def test_a_key_may_have_limits_of_its_own_that_hold_at_once(shell: Shell) -> Non
     refused = shell("route", "Hello", "--max-tokens", "100000")
 
     assert refused.exit_code == 5
-    assert f"of key:{made['key_id']}" in refused.stderr
+    assert "this key may use 100,000 tokens a month" in refused.stderr
+    assert made["key_id"] in refused.stderr
     assert shell.json("usage")["total_requests"] == 0
