@@ -53,7 +53,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if find_ranks(ENCODING) is None:
-        sys.exit(f"no ranks of {ENCODING} at {ranks_path(ENCODING)}; `dynaroute tokens install` puts them there")
+        sys.exit(
+            f"no ranks of {ENCODING} at {ranks_path(ENCODING)}; `dynaroute tokens install` puts them there"
+        )
     lines = [line for path in options.files for line in path.read_text("utf-8").split("\n") if line]
     texts = [json.loads(line)["prompt"] for line in lines]
     long = "\n\n".join(texts)[:8000]

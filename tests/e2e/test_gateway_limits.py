@@ -27,9 +27,7 @@ def behind() -> Iterator[Upstream]:
 
 
 def ask(url: str, key: str) -> int:
-    answer = CLIENT.post(
-        f"{url}/v1/chat/completions", json=BODY, headers={"Authorization": f"Bearer {key}"}
-    )
+    answer = CLIENT.post(f"{url}/v1/chat/completions", json=BODY, headers={"Authorization": f"Bearer {key}"})
     if answer.status_code != 200:
         assert answer.json()["error"]["code"] == answer.status_code
     return answer.status_code

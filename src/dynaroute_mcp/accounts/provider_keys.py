@@ -157,7 +157,9 @@ class ProviderKeys:
         found = self._catalog.find_provider(name)
         if found is None:
             near = get_close_matches(name.casefold(), sorted(taking), n=3, cutoff=0.5)
-            raise UnknownName("provider", name, near, known=f"There are {len(taking)}: {', '.join(sorted(taking))}")
+            raise UnknownName(
+                "provider", name, near, known=f"There are {len(taking)}: {', '.join(sorted(taking))}"
+            )
         if found.id not in taking:
             raise InvalidRequest(f"{found.id} takes no key", param="provider")
         return found.id
