@@ -175,17 +175,19 @@ async def test_groups_come_with_the_largest_cost_first(open_store: OpenStore) ->
 
 # ---------------------------------------------------------------- feedback
 
+CORRECTION = FeedbackRow(
+    request_id="req_1",
+    prompt_sha256=b"\x00" * 32,
+    predicted_category=Category.LAW,
+    predicted_level=Level(1),
+    right_category=Category.LOGIC,
+    right_level=Level(4),
+    at=NOW,
+)
+
 
 async def test_feedback_is_listed_newest_first_as_it_was_given(open_store: OpenStore) -> None:
-    first = FeedbackRow(
-        request_id="req_1",
-        prompt_sha256=b"\x00" * 32,
-        predicted_category=Category.LAW,
-        predicted_level=Level(1),
-        right_category=Category.LOGIC,
-        right_level=Level(4),
-        at=NOW,
-    )
+    first = CORRECTION
     second = replace(first, request_id="req_2", text="Why?")
     async with open_store() as store:
         await store.add_feedback(first)
@@ -196,16 +198,7 @@ async def test_feedback_is_listed_newest_first_as_it_was_given(open_store: OpenS
 
 
 async def test_a_request_keeps_its_newest_correction_only(open_store: OpenStore) -> None:
-    first = FeedbackRow(
-        request_id="req_1",
-        prompt_sha256=b"\x00" * 32,
-        predicted_category=Category.LAW,
-        predicted_level=Level(1),
-        right_category=Category.LOGIC,
-        right_level=Level(4),
-        at=NOW,
-        text="Why? " * 1000,
-    )
+    first = replace(CORRECTION, text="Why? " * 1000)
     newest = replace(first, right_level=Level(2), text=None)
     older = replace(first, request_id=None)
     async with open_store() as store:
