@@ -6,6 +6,8 @@ cost little; patterns are few, run on the clipped, lower-cased text only and rep
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Final
 
 # Shown words, then what finds them: `word`, `stem*`, `two_words`, `two_stem*`; or any `part` of a text in a
@@ -268,6 +270,8 @@ CUES: Final = (*(shown for shown, _, _ in _WORDS), *(shown for shown, _ in _FORM
 """The words in which each cue is shown, in the order of their numbers."""
 
 _STEM_SIZES: Final = range(3, 11)
+_LONGEST: Final = 24
+"""Letters of a word that are looked at: more than any cue has."""
 _PATTERNS: Final = tuple(
     (len(_WORDS) + number, re.compile(pattern)) for number, (_, pattern) in enumerate(_FORMS)
 )
@@ -299,17 +303,25 @@ def find_cues(lowered: str, words: Sequence[str], *, wide: bool) -> list[int]:
     found: set[int] = set()
     previous = ""
     for word in words:
-        found.update(_EXACT.get(word, ()))
-        if word[:_SHORTEST_STEM] in _STEM_HEADS:
-            for size in _STEM_SIZES:
-                found.update(_STEMS.get(word[:size], ()))
+        found.update(_of(word[:_LONGEST]))
         if previous in _PAIR_HEADS:
-            pair, space = f"{previous} {word}", len(previous) + 1
-            found.update(_EXACT.get(pair, ()))
-            for size in _STEM_SIZES:
-                found.update(_STEMS.get(pair[: space + size], ()))
+            found.update(_of_pair(previous, word[:_LONGEST]))
         previous = word
     if wide:
         found.update(number for part, number in _PARTS if part in lowered)
     found.update(number for number, pattern in _PATTERNS if pattern.search(lowered))
     return sorted(found)
+
+
+@lru_cache(maxsize=4096)
+def _of(word: str) -> frozenset[int]:
+    """Cues of a word; the same few thousand make up most prompts."""
+    sizes = _STEM_SIZES if word[:_SHORTEST_STEM] in _STEM_HEADS else ()
+    return frozenset(chain(_EXACT.get(word, ()), *(_STEMS.get(word[:size], ()) for size in sizes)))
+
+
+@lru_cache(maxsize=4096)
+def _of_pair(one: str, two: str) -> frozenset[int]:
+    """Cues of two words side by side, the first of which begins some pair."""
+    stems = (_STEMS.get(f"{one} {two[:size]}", ()) for size in _STEM_SIZES)
+    return frozenset(chain(_EXACT.get(f"{one} {two}", ()), *stems))

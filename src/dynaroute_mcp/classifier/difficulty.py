@@ -7,7 +7,6 @@ It reads what the classifier has found already: tokens, cues and probabilities. 
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -70,30 +69,34 @@ _LIGHT: Final = frozenset(
 )
 
 
-def _words(joined: str) -> frozenset[str]:
-    return frozenset(joined.split())
-
-
-_RELATIONS: Final = _words(
-    "each every per twice half double triple times remaining left rest total altogether more less fewer than "
-    "after before then ratio average percent fraction until difference sum product third quarter already both "
-    "another same many much faster slower older younger taller"
-)
-_NUMBERS: Final = _words(
-    "two three four five six seven eight nine ten eleven twelve dozen twenty thirty forty fifty hundred "
-    "thousand million half twice"
-)
-_PREMISES: Final = _words(
-    "if suppose assume assuming let given imagine when whenever because since unless such implies therefore "
-    "hence whether either"
-)
-_CONDITIONS: Final = _words(
-    "must should only except not without least most exactly always never cannot neither nor ensure format "
-    "json csv table return output limit avoid"
-)
-_PARTS: Final = _words("also finally additionally then first second next lastly both separately")
-_STATE: Final = _words("for while if elif else return append range len def function var let int")
-_STATEMENTS: Final = _words("statement statements true false except incorrect")
+_WORDS: Final = {
+    "relations": (
+        "each every per twice half double triple times remaining left rest total altogether more less fewer than "
+        "after before then ratio average percent fraction until difference sum product third quarter already both "
+        "another same many much faster slower older younger taller"
+    ),
+    "numbers": (
+        "two three four five six seven eight nine ten eleven twelve dozen twenty thirty forty fifty hundred "
+        "thousand million half twice"
+    ),
+    "premises": (
+        "if suppose assume assuming let given imagine when whenever because since unless such implies therefore "
+        "hence whether either"
+    ),
+    "conditions": (
+        "must should only except not without least most exactly always never cannot neither nor ensure format "
+        "json csv table return output limit avoid"
+    ),
+    "parts": "also finally additionally then first second next lastly both separately",
+    "state": "for while if elif else return append range len def function var let int",
+    "statements": "statement statements true false except incorrect",
+}
+"""Words that are counted together, by what they tell."""
+_KINDS: Final = {
+    word: tuple(kind for kind, words in _WORDS.items() if word in words.split())
+    for words in _WORDS.values()
+    for word in words.split()
+}
 _CODE: Final = CUES.index("contains code")
 _CALCULATION: Final = CUES.index("asks for a calculation")
 _PROOF: Final = CUES.index("asks for a proof or a derivation")
@@ -134,11 +137,12 @@ def evidence(
     asked, answers = _parted(text[:_READ_CHARS])
     length = _many((len(asked) if answers else len(text)) / 40, 100)
     split = round(len(seen.tokens) * len(asked) / max(1, len(asked) + len(answers)))
-    said, offered = Counter(seen.tokens[:split]), seen.tokens[split:]
-    quantities = _many(len(_QUANTITY.findall(asked)) + _count(said, _NUMBERS), 12)
+    said, offered = seen.tokens[:split], seen.tokens[split:]
+    counts = _counted(said)
+    quantities = _many(len(_QUANTITY.findall(asked)) + counts["numbers"], 12)
     numeric = len(_QUANTITY.findall(answers)) > _FEW
     code = float(_CODE in seen.cues)
-    statements = 1.0 if _combined(offered) and not numeric else _many(_count(said, _STATEMENTS), 4)
+    statements = 1.0 if _combined(offered) and not numeric else _many(counts["statements"], 4)
     reasoning, science, coding, profession, light = (
         1 - max(0.0, 1 - sum(categories.get(each, 0.0) for each in group)) ** 2
         for group in (_REASONING, _SCIENCE, _CODING, _PROFESSION, _LIGHT)
@@ -147,16 +151,16 @@ def evidence(
         length,
         length * min(1.0, reasoning + science + coding + profession),
         quantities,
-        _many(_count(said, _RELATIONS) + asked.count("%"), 10),
+        _many(counts["relations"] + asked.count("%"), 10),
         float(_CALCULATION in seen.cues),
         float(numeric),
         _many(len(_OPERATOR.findall(asked)), 30),
-        _many(_count(said, _PREMISES), 6),
-        _many(_count(said, _CONDITIONS), 8),
-        _many(_count(said, _PARTS) + len(_BULLET.findall(asked)) + max(0, asked.count("?") - 1), 8),
+        _many(counts["premises"], 6),
+        _many(counts["conditions"], 8),
+        _many(counts["parts"] + len(_BULLET.findall(asked)) + max(0, asked.count("?") - 1), 8),
         statements * (1 - code),
         code,
-        code * _many(_count(said, _STATE), 12),
+        code * _many(counts["state"], 12),
         float(_PROOF in seen.cues),
         reasoning,
         science,
@@ -165,7 +169,7 @@ def evidence(
         light,
         float(_EXPLANATION in seen.cues) * (1 - quantities),
         min(1.0, max(0.0, (sum(level * share for level, share in levels.items()) - 1) / 4)),
-        0.0 if asked.isascii() else sum(not each.isascii() for each in said) / max(1, len(said)),
+        0.0 if asked.isascii() else _foreign(said),
     )
 
 
@@ -186,8 +190,19 @@ def _many(count: float, full: float) -> float:
     return min(1.0, math.log1p(count) / math.log1p(full))
 
 
-def _count(tokens: Mapping[str, int], words: frozenset[str]) -> int:
-    return sum(tokens[word] for word in words & tokens.keys())
+def _foreign(tokens: Sequence[str]) -> float:
+    """Share of the different tokens that are not ASCII."""
+    different = set(tokens)
+    return sum(not token.isascii() for token in different) / max(1, len(different))
+
+
+def _counted(tokens: Sequence[str]) -> dict[str, int]:
+    """How many words of each kind there are."""
+    found = dict.fromkeys(_WORDS, 0)
+    for token in tokens:
+        for kind in _KINDS.get(token, ()):
+            found[kind] += 1
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -1,13 +1,14 @@
 """From a text to the numbers of its features, the same way for fitting and for use. Pure.
 
-A feature is a slot in [0, `SLOTS`). Four groups, which the model scales differently:
+A feature is a slot in [0, `SLOTS`): those below `HASHED` for words and pieces of words, the others for cues and
+shape. Four groups, which the model scales differently:
 `marks` (cues, shape, first and last words), `words` (words and pairs at the head and the tail), `grams`
 (pieces of words at the head and the tail), `body` (words between them).
 """
 
 import re
+import struct
 from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -16,14 +17,17 @@ from zlib import crc32
 from dynaroute_mcp.classifier.cues import find_cues
 
 SLOTS: Final = 1 << 18
+HASHED: Final = 261_101
+"""A prime, so that the remainders of hashes spread evenly."""
 GROUPS: Final = ("marks", "words", "grams", "body")
-_RESERVED: Final = 1024
-"""Slots below belong to cues and shape; hashed features share the rest."""
 
 _HEAD_CHARS, _MIDDLE_CHARS, _TAIL_CHARS = 2400, 600, 1000
 _HEAD_WORDS, _TAIL_WORDS = 64, 32
 _CUE_HEAD, _CUE_TAIL, _SAMPLE_CHARS = 600, 300, 1600
 _GRAM_HEAD, _GRAM_TAIL = 420, 180
+
+_PAIR, _APART, _BODY = 3_571, 2_749, 130_363
+"""What keeps two neighbours, two words around a third, and words of the middle apart from others."""
 
 _CJK: Final = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _TOKEN: Final = re.compile(rf"[{_CJK}]|[^\W\d_{_CJK}]+|\d+|[^\w\s]{{1,3}}")
@@ -36,7 +40,7 @@ class Features:
     groups: tuple[list[int], list[int], list[int], list[int]]
     """Slots in the order of `GROUPS`, each group without repeats."""
     cues: list[int]
-    """Positions in `CUES` of the cues that were found; also their slots."""
+    """Positions in `CUES` of the cues that were found; their slots come after the hashed ones."""
     words: dict[int, str]
     """The word behind a slot of single words, for showing."""
     tokens: list[str]
@@ -47,23 +51,24 @@ def features(text: str) -> Features:
     """Turn any string into its features; a long one is read at its head, its middle and its tail."""
     clipped = _clip(text)
     tokens = _TOKEN.findall(clipped.lower())
-    hashes = [crc32(_masked(token).encode("utf-8", "surrogatepass")) for token in tokens]
+    hashes = [crc32(_masked(token).encode("utf-8", "surrogatepass")) % HASHED for token in tokens]
     head, body, tail = _split(hashes)
     near = [*tokens[: len(head)], *tokens[len(tokens) - len(tail) :]]
     cues = _cues(clipped.lower(), near)
-    marks = [*cues, *_shape(clipped, len(text), tokens), *_slots(_edges(hashes))]
-    singles = _slots([*head, *tail])
-    pairs = [one * 0x9E3779B1 + two for part in (head, tail) for one, two in pairwise(part)]
-    pairs += [one * 0x85EBCA6B + two + 1 for one, two in zip(head, head[2:], strict=False)]
+    marks = [HASHED + mark for mark in (*cues, *_shape(clipped, len(text), tokens))]
+    marks += [value % HASHED for value in _edges(hashes)]
+    singles = [*head, *tail]
+    pairs = [(one * _PAIR + two) % HASHED for part in (head, tail) for one, two in pairwise(part)]
+    pairs += [(one * _APART + two) % HASHED for one, two in zip(head, head[2:], strict=False)]
     grams = _grams(" ".join(near[: len(head)])[:_GRAM_HEAD])
     if tail:
-        grams += _grams(" ".join(near[len(head) :])[-_GRAM_TAIL:])
+        grams |= _grams(" ".join(near[len(head) :])[-_GRAM_TAIL:])
     return Features(
         (
             marks,
-            list({*singles, *_slots(pairs)}),
-            list(set(_slots(grams))),
-            list(set(_slots([value + 0x7F4A7C15 for value in body]))),
+            list({*singles, *pairs}),
+            list(grams),
+            list({(value + _BODY) % HASHED for value in body}),
         ),
         cues,
         dict(zip(singles, near, strict=True)),
@@ -77,14 +82,6 @@ def _clip(text: str) -> str:
     middle = len(text) // 2
     pieces = (text[:_HEAD_CHARS], text[middle : middle + _MIDDLE_CHARS], text[-_TAIL_CHARS:])
     return "\n".join(pieces)
-
-
-def _slots(values: Sequence[int]) -> list[int]:
-    """Spread hashes evenly over the slots that are not reserved."""
-    return [
-        _RESERVED + ((value ^ value >> 15) * 0x2C1B3C6D >> 7 & 0xFFFFFFF) % (SLOTS - _RESERVED)
-        for value in values
-    ]
 
 
 def _masked(token: str) -> str:
@@ -106,15 +103,23 @@ def _edges(hashes: list[int]) -> list[int]:
     return [*first, *last, *opening]
 
 
-def _grams(text: str) -> list[int]:
-    """Hashes of all pieces of three to five bytes."""
+def _grams(text: str) -> set[int]:
+    """Slots of all pieces of three to five bytes, the text's bounds counting as spaces."""
     data = f" {text} ".encode("utf-8", "surrogatepass")
-    three = [
-        (a << 16 | b << 8 | c) * 0x9E3779B1 + 1 for a, b, c in zip(data, data[1:], data[2:], strict=False)
-    ]
-    four = [value + byte * 0xC2B2AE3D27 for value, byte in zip(three, data[3:], strict=False)]
-    five = [value + byte * 0x27D4EB2F165 for value, byte in zip(four, data[4:], strict=False)]
-    return [*three, *four, *five]
+    windows = _windows(data)
+    return {
+        *[(window & 0xFFFFFF) % HASHED for window in windows],
+        *[(window & 0xFFFFFFFF) % HASHED for window in windows],
+        *[(window & 0xFFFFFFFFFF) % HASHED for window in windows],
+    }
+
+
+def _windows(data: bytes) -> list[int]:
+    """The eight bytes from every place on, as numbers whose low bytes come first; zeros follow the end."""
+    padded, found = data + bytes(7), []
+    for start in range(8):
+        found += struct.unpack_from(f"<{(len(padded) - start) // 8}Q", padded, start)
+    return found
 
 
 def _cues(lowered: str, near: list[str]) -> list[int]:
@@ -127,7 +132,8 @@ def _cues(lowered: str, near: list[str]) -> list[int]:
 
 _STEPS: Final = (1, 2, 3, 5, 8, 12, 18, 26, 40, 60, 90, 140, 220, 400, 800, 2000)
 _RATIOS: Final = (0.005, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6)
-_SHAPE_SLOTS: Final = 128
+_SHAPE_MARKS: Final = 128
+"""Marks below are cues."""
 _SHAPE_WIDTH: Final = 20
 
 
@@ -158,7 +164,7 @@ def _shape(text: str, length: int, tokens: list[str]) -> list[int]:
         _bin(len(_SENTENCE.findall(text)), (1, 2, 3, 5, 8, 12, 20)),
         _bin(len(_QUANTITY.findall(sample)), (1, 2, 3, 5, 8, 12)),
     )
-    return [_SHAPE_SLOTS + number * _SHAPE_WIDTH + value for number, value in enumerate(measures)]
+    return [_SHAPE_MARKS + number * _SHAPE_WIDTH + value for number, value in enumerate(measures)]
 
 
 _DIGIT: Final = re.compile(r"\d")

@@ -20,8 +20,10 @@ from dynaroute_mcp.types import Classification
 _CATEGORIES: Final = tuple(Category)
 _LEVELS: Final = tuple(Level)
 _OUTPUTS: Final = len(_CATEGORIES) + len(_LEVELS)
-_BATCH: Final = 256
-"""Rows whose bytes can be added in lanes of 16 bits without overflow."""
+_LANE: Final = 4
+"""Bytes of a lane while rows are added up: the weighted sum of all groups stays far below 2 ** 32."""
+_ONE: Final = 1 << 12
+"""What a weight of one is in whole numbers, so that groups are weighed with one multiplication for all lanes."""
 _ZERO: Final = 128
 """What a byte of a row means nothing by."""
 _MAX_SIGNALS: Final = 5
@@ -37,7 +39,8 @@ class LocalClassifier:
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
         self._lanes = weights.head.lanes
-        self._unpack = struct.Struct(f"<{self._lanes}H").unpack
+        self._unpack = struct.Struct(f"<{self._lanes}I").unpack
+        self._steps = [scale / _ONE for scale in weights.head.scale]
         self._rows = [0] * (len(weights.table) // self._lanes)
         self._remembered = lru_cache(maxsize=_REMEMBERED)(self._label)
 
@@ -60,7 +63,7 @@ class LocalClassifier:
             ],
             head.level_temperature,
         )
-        order = sorted(range(len(_CATEGORIES)), key=lambda lane: -categories[lane])
+        order = sorted(range(len(_CATEGORIES)), key=categories.__getitem__, reverse=True)
         ranked = {_CATEGORIES[lane]: categories[lane] for lane in order}
         graded = dict(zip(_LEVELS, levels, strict=True))
         return Classification(
@@ -72,38 +75,31 @@ class LocalClassifier:
 
     def _outputs(self, seen: Features) -> list[float]:
         head = self._weights.head
-        sums = list(head.bias)
+        total, weights = 0, 0
         for number, group in enumerate(seen.groups):
-            totals, count = self._total(group)
-            if count:
-                weight = 1.0 if number == 0 else count**-0.5
-                sums = [
-                    old + weight * scale * total
-                    for old, scale, total in zip(sums, head.scale, totals, strict=True)
-                ]
+            if known := self._known(group):
+                weight = _ONE if number == 0 else round(_ONE * len(known) ** -0.5)
+                total += weight * sum(known)
+                weights += weight * len(known)
+        lanes, zero = self._unpack(total.to_bytes(_LANE * self._lanes, "little")), _ZERO * weights
+        sums = [
+            bias + step * (lane - zero) for bias, step, lane in zip(head.bias, self._steps, lanes, strict=True)
+        ]
         outputs = sums[:_OUTPUTS]
         for value, adds in zip(sums[_OUTPUTS:], head.mix, strict=False):
             if value > 0:
                 outputs = [old + value * add for old, add in zip(outputs, adds, strict=True)]
         return outputs
 
-    def _total(self, slots: Sequence[int]) -> tuple[Sequence[int], int]:
-        """Sum of the rows of those slots that have one, lane by lane, and how many there were.
-
-        A row is one large integer with 16 bits a lane, so that one addition adds all of its lanes.
-        """
+    def _known(self, slots: Sequence[int]) -> list[int]:
+        """Rows of those slots that have one, each as one large number, so that one addition adds all of its lanes."""
         index, rows = self._weights.index, self._rows
-        known = [rows[row] or self._read(row) for slot in slots if (row := index[slot])]
-        totals: Sequence[int] = [-_ZERO * len(known)] * self._lanes
-        for start in range(0, len(known), _BATCH):
-            packed = sum(known[start : start + _BATCH]).to_bytes(2 * self._lanes, "little")
-            totals = [old + new for old, new in zip(totals, self._unpack(packed), strict=True)]
-        return totals, len(known)
+        return [rows[row] or self._read(row) for slot in slots if (row := index[slot])]
 
     def _read(self, row: int) -> int:
         """Widen a row at its first use and keep it: what prompts are made of comes back."""
-        wide = bytearray(2 * self._lanes)
-        wide[::2] = self._weights.table[row * self._lanes : (row + 1) * self._lanes]
+        wide = bytearray(_LANE * self._lanes)
+        wide[::_LANE] = self._weights.table[row * self._lanes : (row + 1) * self._lanes]
         self._rows[row] = value = int.from_bytes(wide, "little")
         return value
 
