@@ -104,22 +104,14 @@ def _edges(hashes: list[int]) -> list[int]:
 
 
 def _grams(text: str) -> set[int]:
-    """Slots of all pieces of three to five bytes, the text's bounds counting as spaces."""
+    """Slots of all pieces of four bytes, the text's bounds counting as spaces."""
     data = f" {text} ".encode("utf-8", "surrogatepass")
-    windows = _windows(data)
-    return {
-        *[(window & 0xFFFFFF) % HASHED for window in windows],
-        *[(window & 0xFFFFFFFF) % HASHED for window in windows],
-        *[(window & 0xFFFFFFFFFF) % HASHED for window in windows],
-    }
+    return {piece % HASHED for start in range(4) for piece in _pieces(data, start)}
 
 
-def _windows(data: bytes) -> list[int]:
-    """The eight bytes from every place on, as numbers whose low bytes come first; zeros follow the end."""
-    padded, found = data + bytes(7), []
-    for start in range(8):
-        found += struct.unpack_from(f"<{(len(padded) - start) // 8}Q", padded, start)
-    return found
+def _pieces(data: bytes, start: int) -> tuple[int, ...]:
+    """Every fourth place's four bytes as a number, from a place on."""
+    return struct.unpack_from(f"<{(len(data) - start) // 4}I", data, start)
 
 
 def _cues(lowered: str, near: list[str]) -> list[int]:
