@@ -17,6 +17,9 @@ LABELS: Final = Path(__file__).parent / "labels.tsv"
 `-`, level. No prompt stands there."""
 OPINIONS: Final = Path(__file__).parent / "opinions.tsv"
 """What a large model thinks of unlabelled prompts of other sources, in the same form."""
+READINGS: Final = Path(__file__).parent / "readings.tsv"
+"""What later readers, who did not know the first label, said of prompts of the corpus and of the two files above, in
+the same form, a line a reading; the category is `-` where only the level was asked for."""
 CATEGORIES: Final = tuple(Category)
 INDEX: Final = {category.value: number for number, category in enumerate(CATEGORIES)}
 
@@ -47,6 +50,17 @@ DOMAINS: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a later reader said of a prompt."""
+
+    category: int | None
+    """Position in `CATEGORIES`; none where only the level was asked for."""
+    second: int | None
+    level: int
+    """0 to 4."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One labelled prompt."""
 
@@ -64,6 +78,7 @@ class Row:
     """Names of all categories that some annotator gave."""
     lang: str = "en"
     style: str = ""
+    later: tuple[Reading, ...] = ()
 
 
 def digest(prompt: str) -> str:
@@ -103,7 +118,17 @@ def is_held_out(row: Row) -> bool:
 
 def corpus() -> list[Row]:
     """Our prompts that are fitted on."""
-    return [row for row in written() if not is_held_out(row)]
+    return reread([row for row in written() if not is_held_out(row)])
+
+
+def reread(rows: list[Row]) -> list[Row]:
+    """The same rows with what later readers said of them."""
+    found: dict[str, list[Reading]] = {}
+    for line in READINGS.read_text("utf-8").splitlines():
+        key, category, second, level = line.split("\t")
+        reading = Reading(category=INDEX.get(category), second=INDEX.get(second), level=int(level) - 1)
+        found.setdefault(key, []).append(reading)
+    return [replace(row, later=tuple(found.get(digest(row.prompt), ()))) for row in rows]
 
 
 def held_out() -> list[Row]:
@@ -136,7 +161,7 @@ def judged(folder: Path, path: Path) -> list[Row]:
             category, second, level = labels[key].split("\t")
             label = {"category": category, "second": second.strip("-"), "level": level}
             rows[key] = _row({**raw, **label})
-    return list(rows.values())
+    return reread(list(rows.values()))
 
 
 def fitted(folder: Path, *, opinions: bool = True) -> list[Row]:

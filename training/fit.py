@@ -24,6 +24,7 @@ from training import card, data, student
 from training.export import quantize
 from training.priors import importance, offsets
 from training.student import softmax
+from training.targets import targets
 
 ROOT: Final = Path(__file__).parent.parent
 WEIGHTS: Final = ROOT / "src/dynaroute_mcp/classifier/weights.bin"
@@ -31,7 +32,6 @@ MANIFEST: Final = Path(__file__).parent / "manifest.json"
 OPINIONS: Final = Path(__file__).parent / "teacher.npz"
 SEEDS: Final = (0, 1, 2)
 RECIPE: Final = student.Recipe(hidden=4, epochs=4, keep=0.6)
-_SMOOTH: Final = 0.05
 Parts = dict[str, card.Part]
 
 
@@ -73,20 +73,6 @@ def is_foreign(prompt: str) -> bool:
     return sum(char > "\x7f" for char in letters) > 0.1 * len(letters)
 
 
-def hard_targets(rows: list[data.Row]) -> np.ndarray:
-    """What people said, softened: a second choice gets a fifth, neighbouring levels a little."""
-    targets = np.zeros((len(rows), student.OUTPUTS))
-    targets[:, :31] = _SMOOTH / 31
-    for target, row in zip(targets, rows, strict=True):
-        target[row.category] += 0.95 if row.second is None else 0.75
-        if row.second is not None:
-            target[row.second] += 0.2
-        if row.graded:
-            near = np.array([{0: 0.88, 1: 0.06}.get(abs(level - row.level), 0.0) for level in range(5)])
-            target[31:] = near / near.sum()
-    return targets
-
-
 def lesson(
     rows: list[data.Row], pool: list[str], taught: Opinions | None
 ) -> tuple[student.Lesson, np.ndarray]:
@@ -100,7 +86,7 @@ def lesson(
     count = len(seen)
     soft, known = taught.of(prompts + words) if taught else (np.zeros((count, 36)), np.zeros(count))
     hard, shift, weight = np.zeros((count, 36)), np.zeros((count, 36)), np.zeros((count, 2))
-    hard[: len(rows)] = hard_targets(rows)
+    hard[: len(rows)] = targets(rows)
     shift[: len(rows)] = np.concatenate(offsets(rows), 1)
     shares = {"corpus": (1.0, 0.5), "exams": (0.5, 0.25)}
     weight[: len(rows)] = [shares.get(row.source, (1.5, 1.0)) for row in rows]

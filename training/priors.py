@@ -18,10 +18,13 @@ _FLATTEN: Final = 0.5
 
 
 def shares(rows: list[Row]) -> tuple[np.ndarray, np.ndarray]:
-    """Smoothed shares of the 31 categories and the five levels."""
-    categories, levels = Counter(row.category for row in rows), Counter(row.level for row in rows)
+    """Smoothed shares of the 31 categories and, of all readings, of the five levels."""
+    categories = Counter(row.category for row in rows)
     c = np.array([categories[number] + 5.0 for number in range(len(CATEGORIES))])
-    hard = np.array([levels[number] + 2.0 for number in range(5)])
+    hard = np.full(5, 2.0)
+    for row in rows:
+        read = [row.level, *(each.level for each in row.later)]
+        hard += np.bincount(read, minlength=5) / len(read)
     return c / c.sum(), hard / hard.sum()
 
 

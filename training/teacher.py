@@ -18,13 +18,12 @@ from dynaroute_mcp.classifier.wordpiece import pieces
 from training import data, encoder
 from training.priors import offsets
 from training.student import softmax
+from training.targets import targets
 
 OPINIONS: Final = Path(__file__).parent / "teacher.npz"
 GENERATIONS: Final = tuple(
     encoder.Recipe(rate=1.6e-4, head_rate=2e-3, passes=3, seed=seed) for seed in (1, 2)
 )
-_SMOOTH, _SECOND, _NEAR = 0.05, 0.2, 0.06
-"""Of a row's target: spread over all categories, given to the second choice, given to each neighbouring level."""
 _WEIGHTS: Final = {"corpus": 1.0, "exams": 0.5}
 _OTHERS: Final = 2.0
 """Weight of rows of real prompts."""
@@ -49,19 +48,6 @@ def encode(prompts: list[str]) -> list[list[int]]:
     """Numbers of pieces, as the product reads them."""
     known = vocabulary()
     return [pieces(prompt, known) for prompt in prompts]
-
-
-def targets(rows: list[data.Row]) -> np.ndarray:
-    """What annotators said, softened, (rows, 36)."""
-    found = np.zeros((len(rows), encoder.OUTPUTS))
-    found[:, : encoder.CATEGORIES] = _SMOOTH / encoder.CATEGORIES
-    for target, row in zip(found, rows, strict=True):
-        target[row.category] += 1 - _SMOOTH - _SECOND * (row.second is not None)
-        if row.second is not None:
-            target[row.second] += _SECOND
-        near = np.array([{0: 1 - 2 * _NEAR, 1: _NEAR}.get(abs(level - row.level), 0.0) for level in range(5)])
-        target[encoder.CATEGORIES :] = near / near.sum()
-    return found
 
 
 def lesson(rows: list[data.Row], earlier: list[encoder.Encoder]) -> encoder.Lesson:

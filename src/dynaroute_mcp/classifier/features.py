@@ -26,8 +26,8 @@ _HEAD_WORDS, _TAIL_WORDS = 64, 32
 _CUE_HEAD, _CUE_TAIL, _SAMPLE_CHARS = 600, 300, 1600
 _GRAM_HEAD, _GRAM_TAIL = 420, 180
 
-_PAIR, _APART, _BODY = 3_571, 2_749, 130_363
-"""What keeps two neighbours, two words around a third, and words of the middle apart from others."""
+_PAIR, _BODY = 3_571, 130_363
+"""What keeps two neighbours, and words of the middle, apart from others."""
 
 _CJK: Final = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _TOKEN: Final = re.compile(rf"[{_CJK}]|[^\W\d_{_CJK}]+|\d+|[^\w\s]{{1,3}}")
@@ -59,7 +59,6 @@ def features(text: str) -> Features:
     marks += [value % HASHED for value in _edges(hashes)]
     singles = [*head, *tail]
     pairs = [(one * _PAIR + two) % HASHED for part in (head, tail) for one, two in pairwise(part)]
-    pairs += [(one * _APART + two) % HASHED for one, two in zip(head, head[2:], strict=False)]
     grams = _grams(" ".join(near[: len(head)])[:_GRAM_HEAD])
     if tail:
         grams |= _grams(" ".join(near[len(head) :])[-_GRAM_TAIL:])
@@ -106,7 +105,7 @@ def _edges(hashes: list[int]) -> list[int]:
 def _grams(text: str) -> set[int]:
     """Slots of all pieces of four bytes, the text's bounds counting as spaces."""
     data = f" {text} ".encode("utf-8", "surrogatepass")
-    return {piece % HASHED for start in range(4) for piece in _pieces(data, start)}
+    return {piece % HASHED for start in range(min(4, len(data) - 3)) for piece in _pieces(data, start)}
 
 
 def _pieces(data: bytes, start: int) -> tuple[int, ...]:
