@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dynaroute_mcp.classifier.cues import CUES, find_cues
-from dynaroute_mcp.classifier.features import GROUPS, SLOTS, features
+from dynaroute_mcp.classifier.features import GROUPS, SLOTS, Features, features
 from dynaroute_mcp.classifier.model import LocalClassifier, load_classifier
 from dynaroute_mcp.classifier.weights import Head, Weights, dump, parse
 from dynaroute_mcp.taxonomy import Category, Level
@@ -235,10 +235,11 @@ def test_a_damaged_file_is_refused(damage: Callable[[bytes], bytes]) -> None:
         parse(damage(dump(tiny())))
 
 
-def test_more_rows_than_fit_one_sum_are_added_in_batches() -> None:
+def test_groups_are_weighed_alike_whatever_their_size() -> None:
     classifier = LocalClassifier(tiny())
 
-    totals, count = classifier._total([2000] * 1000)
+    outputs = classifier._outputs(Features(([2000], [2000] * 4, [], [2000] * 1800), [], {}, []))
 
-    assert count == 1000
-    assert totals == [1000 * (lane - 128) for lane in range(38)]
+    weight = 1 + 4**0.5 + 1800**0.5
+    sums = [0.01 * weight * (lane - 128) for lane in range(36)]
+    assert outputs == pytest.approx(sums, rel=1e-3)

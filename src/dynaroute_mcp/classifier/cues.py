@@ -223,6 +223,7 @@ _WORDS: Final = (
     ),
 )
 
+# Each alternative begins with a letter or sign of its own, so that a search skips what no form begins with.
 _FORMS: Final = (
     (
         "asks for code",
@@ -246,7 +247,7 @@ _FORMS: Final = (
     ),
     (
         "offers answers to choose from",
-        r"(?:^|[\n ])\(?a[).:] ?[^\n]{1,120}[\n ]\(?b[).:]|\boptions:|which of the following|"
+        r"[\n (]a[).:] ?[^\n]{1,120}[\n (]b[).:]|options:|which of the following|"
         r"choose the",
     ),
     (
@@ -256,8 +257,8 @@ _FORMS: Final = (
     ),
     (
         "contains code",
-        r"```|[;{]\s?\n|\bdef \w{1,40}\(|\bfunction\b ?\w{0,40}\(|=> ?[{(]|</\w{1,20}>|\bimport \w|"
-        r"#include|\bselect\b[^\n]{1,80}\bfrom\b|\bpublic (?:class|static|void)",
+        r"```|[;{]\s?\n|def \w{1,40}\(|function\b ?\w{0,40}\(|=> ?[{(]|</\w{1,20}>|import \w|"
+        r"#include|select\b[^\n]{1,80}\bfrom\b|public (?:class|static|void)",
     ),
     (
         "gives input after a label",

@@ -22,7 +22,7 @@ _LEVELS: Final = tuple(Level)
 _OUTPUTS: Final = len(_CATEGORIES) + len(_LEVELS)
 _LANE: Final = 4
 """Bytes of a lane while rows are added up: the weighted sum of all groups stays far below 2 ** 32."""
-_ONE: Final = 1 << 12
+_ONE: Final = 1 << 15
 """What a weight of one is in whole numbers, so that groups are weighed with one multiplication for all lanes."""
 _ZERO: Final = 128
 """What a byte of a row means nothing by."""
