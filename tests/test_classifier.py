@@ -178,7 +178,7 @@ def test_the_manifest_names_what_the_weights_were_made_from() -> None:
         "corpus": hashlib.sha256(b"".join(path.read_bytes() for path in corpus)).hexdigest(),
         **{
             name: hashlib.sha256((ROOT / "training" / name).read_bytes()).hexdigest()
-            for name in ("labels.tsv", "opinions.tsv", "teacher.npz")
+            for name in ("labels.tsv", "opinions.tsv", "readings.tsv", "teacher.npz")
         },
     }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from training import annotations, data
+from training.targets import targets
 
 PROMPT, OTHER = "Why is the sky blue?", "Write a poem"
 
@@ -29,15 +30,48 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_sheets_become_judgements_by_digest_and_the_first_word_stands(folder: Path) -> None:
+def sheets(folder: Path) -> Path:
+    """Two readers of the same two prompts; the second gave levels only."""
     (folder / "sheets").mkdir()
     (folder / "codes.json").write_text('{"Physics": "PY", "Creative Writing": "CW"}', "utf-8")
-    (folder / "sheets/0.keys.json").write_text(json.dumps(["a", "b"]), "utf-8")
-    (folder / "sheets/1.keys.json").write_text(json.dumps(["b"]), "utf-8")
-    (folder / "labels-0.txt").write_text("0 PY - 2\n\n1 CW PY 3\n", "utf-8")
-    (folder / "labels-1.txt").write_text("0 PY PY 1\n", "utf-8")
+    keys = json.dumps([data.digest(PROMPT), data.digest(OTHER)])
+    for name, text in (("0", "0 PY - 2\n\n1 CW PY 3\n"), ("1", "0 1\n1 4\n")):
+        (folder / "sheets" / f"{name}.keys.json").write_text(keys, "utf-8")
+        (folder / f"labels-{name}.txt").write_text(text, "utf-8")
+    return folder
 
-    assert annotations.read_sheets(folder) == {"a": "Physics\t-\t2", "b": "Creative Writing\tPhysics\t3"}
+
+def test_first_judgements_go_to_the_file_of_their_licence_and_what_stands_stays(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels, opinions = tmp_path / "labels.tsv", tmp_path / "opinions.tsv"
+    labels.write_text(f"{data.digest(PROMPT)}\tFacts\t-\t1\n", "utf-8")
+    monkeypatch.setattr(data, "LABELS", labels)
+    monkeypatch.setattr(data, "OPINIONS", opinions)
+
+    annotations.add(sheets(folder), folder)
+
+    assert labels.read_text("utf-8") == f"{data.digest(PROMPT)}\tFacts\t-\t1\n"
+    assert opinions.read_text("utf-8") == f"{data.digest(OTHER)}\tCreative Writing\tPhysics\t3\n"
+
+
+def test_later_readings_stand_beside_the_first(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = tmp_path / "readings.tsv"
+    monkeypatch.setattr(data, "READINGS", readings)
+    readings.write_text("".join(f"{key}\t{line}\n" for key, line in annotations.read_sheets(sheets(folder))))
+    row = data.Row(prompt=PROMPT, category=0, level=2)
+
+    (found,) = data.reread([row])
+
+    physics = data.INDEX["Physics"]
+    assert [(each.category, each.level) for each in found.later] == [(physics, 1), (None, 0)]
+    (target,) = targets([found])
+    assert target.sum() == pytest.approx(2)
+    assert target[0] == pytest.approx(target[physics]) == pytest.approx(0.475 + 0.05 / 31)
+    assert target[31:34] == pytest.approx([1 / 3] * 3, abs=0.03)
+    assert target[34:] == pytest.approx([0.02, 0])
 
 
 def test_judgements_find_their_prompts_in_the_pool(folder: Path, tmp_path: Path) -> None:

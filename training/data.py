@@ -20,6 +20,7 @@ OPINIONS: Final = Path(__file__).parent / "opinions.tsv"
 READINGS: Final = Path(__file__).parent / "readings.tsv"
 """What later readers, who did not know the first label, said of prompts of the corpus and of the two files above, in
 the same form, a line a reading; the category is `-` where only the level was asked for."""
+JUDGEMENTS: Final = (LABELS, OPINIONS, READINGS)
 CATEGORIES: Final = tuple(Category)
 INDEX: Final = {category.value: number for number, category in enumerate(CATEGORIES)}
 

@@ -257,7 +257,7 @@ def main() -> None:
     for name, found in result.items():
         print(f"{name}:", found, flush=True)
     result |= steps(options.public, gold)
-    inputs = {path.name: sha256(path.read_bytes()) for path in (OPINIONS, data.LABELS, data.OPINIONS)}
+    inputs = {path.name: sha256(path.read_bytes()) for path in (OPINIONS, *data.JUDGEMENTS)}
     inputs["corpus"] = sha256(b"".join(path.read_bytes() for path in sorted(data.CORPUS.glob("*.jsonl"))))
     manifest = {"weights": sha256(content), "accurate": head, "inputs": inputs, "figures": result}
     MANIFEST.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")

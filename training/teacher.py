@@ -1,6 +1,6 @@
 """Fine-tunes all-MiniLM-L6-v2 (Apache-2.0): the second tier, and the first tier's teacher.
 
-`python -m training.teacher --public DIR --work DIR` goes on where it was stopped, pass by pass; about 40 minutes on two
+`python -m training.teacher --public DIR --work DIR` goes on where it was stopped, pass by pass; about 55 minutes on two
 idle cores. Two generations: the second learns from the labels and from what the first thinks of the same prompts. In
 the end it writes `teacher.npz`: a hash of every prompt and a row of logits, no text. `python -m training.fit` makes the
 second tier's files from the last generation's weights in `--work`.
@@ -22,12 +22,13 @@ from training.targets import targets
 
 OPINIONS: Final = Path(__file__).parent / "teacher.npz"
 GENERATIONS: Final = tuple(
-    encoder.Recipe(rate=1.6e-4, head_rate=2e-3, passes=3, seed=seed) for seed in (1, 2)
+    encoder.Recipe(rate=1.6e-4, head_rate=2e-3, passes=passes, seed=seed) for seed, passes in ((1, 3), (2, 4))
 )
 _WEIGHTS: Final = {"corpus": 1.0, "exams": 0.5}
 _OTHERS: Final = 2.0
 """Weight of rows of real prompts."""
-_LEVELS: Final = 0.7
+_LEVELS: Final = 1.0
+"""Weight of the levels beside that of the categories."""
 
 
 def base() -> Path:

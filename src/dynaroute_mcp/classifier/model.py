@@ -83,7 +83,8 @@ class LocalClassifier:
                 weights += weight * len(known)
         lanes, zero = self._unpack(total.to_bytes(_LANE * self._lanes, "little")), _ZERO * weights
         sums = [
-            bias + step * (lane - zero) for bias, step, lane in zip(head.bias, self._steps, lanes, strict=True)
+            bias + step * (lane - zero)
+            for bias, step, lane in zip(head.bias, self._steps, lanes, strict=True)
         ]
         outputs = sums[:_OUTPUTS]
         for value, adds in zip(sums[_OUTPUTS:], head.mix, strict=False):
