@@ -6,7 +6,9 @@ Needs numpy and scipy (training/requirements.txt). APGR: send the share x of pro
 the strong side, take the share of the weak-to-strong gap that this closes, average over x; 0.5 is chance. `saved`:
 share of prompts that can stay with the weak side while quality is 95 % of the strong side's. Brackets hold the
 2.5th and the 97.5th percentile over bootstrap draws of prompts. `left out` is fitted without that source or
-domain, `shipped` is the package's own; on a file that it was fitted on, only `left out` is a fair figure.
+domain, `shipped` is the package's own; on a file that it was fitted on, only `left out` is a fair figure. The last
+part ranks prompts of our own (`training/probes.jsonl`) by the gain that we judge: a yardstick of judgement, not of data;
+`judged` ranks them by that gain itself, the most that any signal can reach there.
 """
 
 import argparse
@@ -19,7 +21,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from training.difficulty import Fitted, Outcomes, fit, read
+from training.difficulty import Fitted, Outcomes, fit, probes, read
 
 from dynaroute_mcp.classifier.difficulty import load_scale
 
@@ -43,6 +45,16 @@ def saved(signal: np.ndarray, rows: Outcomes) -> float:
     quality = rows.weak.sum() + np.concatenate([[0.0], np.cumsum(gains)])
     enough = np.flatnonzero(quality >= KEPT * rows.strong.sum())
     return 1 - float(enough[0]) / len(gains) if len(enough) else 0.0
+
+
+def within(signal: np.ndarray, rows: Outcomes) -> float:
+    """APGR within each subject, averaged over the subjects: how subjects differ adds nothing."""
+    each = [
+        apgr(signal[here], rows.where(here))
+        for name in np.unique(rows.domain)
+        for here in [rows.domain == name]
+    ]
+    return float(np.nanmean(each))
 
 
 def interval(curve: Curve, signal: np.ndarray, rows: Outcomes, draws: int) -> str:
@@ -73,14 +85,19 @@ def left_out(rows: Outcomes, by: np.ndarray) -> np.ndarray:
     return signal
 
 
-def compare(title: str, signals: Mapping[str, np.ndarray], rows: Outcomes, draws: int) -> None:
+def compare(
+    title: str,
+    signals: Mapping[str, np.ndarray],
+    rows: Outcomes,
+    draws: int,
+    curves: Mapping[str, Curve],
+) -> None:
     """Print the figures of every signal on some prompts."""
-    print(
-        f"\n{title}: {len(rows.weak)} prompts, weak {rows.weak.mean():.3f}, strong {rows.strong.mean():.3f}"
-    )
+    sides = f", weak {rows.weak.mean():.3f}, strong {rows.strong.mean():.3f}" if rows.weak.any() else ""
+    print(f"\n{title}: {len(rows.weak)} prompts{sides}")
     for name, signal in signals.items():
-        both = [interval(curve, signal, rows, draws) for curve in (apgr, saved)]
-        print(f"  {name:16} APGR {both[0]}  saved {both[1]}")
+        figures = [f"{label} {interval(curve, signal, rows, draws)}" for label, curve in curves.items()]
+        print(f"  {name:16} " + "  ".join(figures))
 
 
 def calibration(signal: np.ndarray, rows: Outcomes) -> None:
@@ -99,6 +116,43 @@ def calibration(signal: np.ndarray, rows: Outcomes) -> None:
     print(f"  mean gap {gap:.3f}")
 
 
+def subjects(signals: Mapping[str, np.ndarray], rows: Outcomes, draws: int) -> None:
+    """Print how well the signals rank within subjects, each subject left out of the fit."""
+    easier = rows.strong >= SOLVED
+    for title, mask in (("all prompts", rows.strong >= 0), (f"strong >= {SOLVED}", easier)):
+        part = {name: each[mask] for name, each in signals.items()}
+        compare(f"subject left out, {title}", part, rows.where(mask), draws, {"mean APGR within": within})
+    print("\nsubject left out, APGR within each subject (all prompts | those with strong >= 0.6)")
+    print(f"  {'':18}" + "".join(f"{name:>19}" for name in signals))
+    for domain in np.unique(rows.domain):
+        here = rows.domain == domain
+        cells = [
+            " | ".join(f"{apgr(each[mask], rows.where(mask)):.3f}" for mask in (here, here & easier))
+            for each in signals.values()
+        ]
+        print(f"  {domain!s:18}" + "".join(f"{cell:>19}" for cell in cells))
+
+
+def yardstick(draws: int) -> None:
+    """Print how well the shipped signal orders our own prompts by the gain that we judge."""
+    rows = probes()
+    signals = {**common(rows), "judged": rows.gain}
+    for kind in np.unique(rows.source):
+        here = rows.source == kind
+        part = {name: each[here] for name, each in signals.items()}
+        compare(f"own prompts, {kind}", part, rows.where(here), draws, {"APGR": apgr})
+
+
+def common(rows: Outcomes) -> dict[str, np.ndarray]:
+    """The shipped signal and what costs nothing."""
+    return {
+        "shipped": shipped().signal(rows),
+        "prompt length": rows.length,
+        "expected level": rows.level,
+        "random": np.random.default_rng(1).random(len(rows.length)),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -108,34 +162,18 @@ def main() -> None:
     options = parser.parse_args()
     rows = read(options.outcomes)
     held = left_out(rows, rows.source)
-    signals = {
-        "left out": held,
-        "shipped": shipped().signal(rows),
-        "prompt length": rows.length,
-        "expected level": rows.level,
-        "random": np.random.default_rng(1).random(len(held)),
-    }
+    signals = {"left out": held, **common(rows)}
     parts = {str(source): rows.source == source for source in np.unique(rows.source)}
     parts |= {
         f"{source}, strong >= {SOLVED}": mask & (rows.strong >= SOLVED) for source, mask in parts.items()
     }
     for title, mask in parts.items():
         if mask.sum() >= _SMALL:
-            compare(
-                title, {name: each[mask] for name, each in signals.items()}, rows.where(mask), options.draws
-            )
+            here = {name: each[mask] for name, each in signals.items()}
+            compare(title, here, rows.where(mask), options.draws, {"APGR": apgr, "saved": saved})
     calibration(held, rows)
-    signals["left out"] = left_out(rows, rows.domain)
-    print("\nsubject left out, APGR within each subject (all prompts | those with strong >= 0.6)")
-    print(f"  {'':18}" + "".join(f"{name:>19}" for name in signals))
-    for domain in np.unique(rows.domain):
-        here = rows.domain == domain
-        easier = here & (rows.strong >= SOLVED)
-        cells = [
-            f"{apgr(each[here], rows.where(here)):.3f} | {apgr(each[easier], rows.where(easier)):.3f}"
-            for each in signals.values()
-        ]
-        print(f"  {domain!s:18}" + "".join(f"{cell:>19}" for cell in cells))
+    subjects({**signals, "left out": left_out(rows, rows.domain)}, rows, options.draws)
+    yardstick(options.draws)
 
 
 if __name__ == "__main__":

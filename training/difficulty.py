@@ -1,65 +1,85 @@
 """Fits the difficulty signal: `python -m training.difficulty OUTCOMES.jsonl.gz`. About half a minute.
 
 Reads `prompt`, `source`, `domain`, `weak` and `strong` (mean success of the weaker and the stronger models) of each
-line and writes the weights and `training/difficulty.json`, which says what they were made from.
+line and writes the weights and `training/difficulty.json`, which says what they were made from. With `--usual FILE`
+(JSON lines with `prompt`) it then prints what is usual at each level, for `neutral_difficulty` in
+`catalog/ladder.yaml`.
 
-Both success rates are explained by one demand of the prompt, as in a test with items of different difficulty:
-success = guess + (1 - guess) * logistic(ability - demand), with two abilities a source. So a source where the weak
-models fail at everything still teaches what is demanding, and an easy one does; their raw gains would disagree.
+What is learnt is which prompts a weak model fails of those that a strong one solves: a frontier model solves most of
+what it is asked, so a prompt counts by the success of the strong side. Each subject has an intercept of its own, so that
+only differences within a subject teach; where the subjects themselves differ, in the models that were tried and in
+how the answers were marked, teaches nothing.
 """
 
 import argparse
 import gzip
 import hashlib
 import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from statistics import median
+from typing import Any, Final
 
 import numpy as np
 from scipy.optimize import minimize
 
-from dynaroute_mcp.classifier.difficulty import EVIDENCE, evidence
+from dynaroute_mcp.classifier.difficulty import EVIDENCE, evidence, load_scale
 from dynaroute_mcp.classifier.features import features
 from dynaroute_mcp.classifier.model import load_classifier
+from dynaroute_mcp.policy.demand import demanded_level
 
 WEIGHTS: Final = Path(__file__).parents[1] / "src/dynaroute_mcp/classifier/difficulty.json"
 MANIFEST: Final = Path(__file__).parent / "difficulty.json"
+PROBES: Final = Path(__file__).parent / "probes.jsonl"
 
 JUDGED: Final = {
-    "length": 0.8,
-    "length of reasoning": 0.8,
+    "length": 0.5,
+    "length of reasoning": 1.2,
     "quantities": 1.4,
     "relations": 1.0,
-    "calculation": 0.4,
     "numeric answers": 0.8,
     "formulas": 0.6,
     "premises": 0.5,
-    "conditions": 0.4,
-    "parts": 0.4,
-    "statements": 0.6,
+    "conditions": 0.3,
+    "parts": 0.3,
+    "statements": 0.9,
     "code": 0.2,
     "state": 0.6,
-    "proof": 1.2,
-    "reasoning": 1.4,
+    "proof": 1.0,
+    "reasoning": 1.5,
     "science": 1.0,
-    "coding": 0.8,
+    "coding": 1.3,
     "profession": 0.4,
-    "light": -0.8,
+    "light": -1.4,
+    "recall": -0.6,
     "explanation": -0.5,
-    "level": 1.5,
+    "level": 1.0,
     "script": 0.4,
 }
 """What we hold before any outcome, in logits from none to all of it; its sign is kept whatever the data say."""
-HELD: Final = frozenset({"relations", "conditions", "parts", "code", "proof", "light", "script"})
-"""Not fitted: exams hold too few everyday requests, and no other language, to tell."""
+HELD: Final = frozenset(
+    {
+        "relations",
+        "conditions",
+        "parts",
+        "statements",
+        "code",
+        "proof",
+        "coding",
+        "light",
+        "recall",
+        "script",
+    }
+)
+"""Not fitted: these outcomes hold too few everyday requests, requests for code, claims to judge and soft subjects,
+and no other language, to tell."""
 WIDTH: Final = 0.5
 """Standard deviation of our judgement, in logits."""
 LARGEST: Final = 2.5
 EVIDENCE_ROWS: Final = 150.0
 """How many independent prompts the outcomes count as: thousands of items, but of three narrow kinds."""
-GUESSED: Final = {"mmlu-pro (items not from MMLU)": 0.1}
-"""Success by chance where answers are offered, here one of ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +109,7 @@ class Outcomes:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Weights in the order of `EVIDENCE`, and what turns a demand into a chance."""
+    """Weights in the order of `EVIDENCE`, and what turns their sum into a chance."""
 
     weights: np.ndarray
     bias: float
@@ -104,9 +124,15 @@ def logistic(values: np.ndarray) -> np.ndarray:
 
 
 def read(path: Path) -> Outcomes:
-    """Read the outcomes and look for the evidence with the code that ships."""
+    """Read the outcomes, plain or gzip, and look for the evidence with the code that ships."""
+    raw = path.read_bytes()
+    lines = (gzip.decompress(raw) if path.suffix == ".gz" else raw).splitlines()
+    return observe([json.loads(line) for line in lines])
+
+
+def observe(rows: Sequence[Mapping[str, Any]]) -> Outcomes:
+    """Look for the evidence in prompts whose outcomes are known."""
     classifier = load_classifier()
-    rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
     labels = [classifier.classify(row["prompt"]) for row in rows]
     found = [
         evidence(row["prompt"], features(row["prompt"]), label.categories, label.levels)
@@ -120,52 +146,55 @@ def read(path: Path) -> Outcomes:
     )
 
 
+def probes() -> Outcomes:
+    """Prompts of our own with the gain that we judge; a yardstick that nothing is fitted on.
+
+    Only the gain is judged, so the weak side counts as 0.
+    """
+    rows = [json.loads(line) for line in PROBES.read_bytes().splitlines()[1:]]
+    return observe([{**row, "weak": 0.0, "strong": row["gain"]} for row in rows])
+
+
 def fit(rows: Outcomes) -> Fitted:
-    """Weights most likely under our judgement and the outcomes; then the one curve from demand to gain."""
-    weights = _demand(rows)
-    sources, of = np.unique(rows.source, return_inverse=True)
-    ceiling = max(float(rows.gain[of == number].mean()) for number in range(len(sources)))
-    share = _shares(of)
-    demand = rows.found @ weights
+    """Weights most likely under our judgement and the outcomes; then the one curve from them to the gain."""
+    weights = _weights(rows)
+    _, of = np.unique(rows.source, return_inverse=True)
+    share, raised = _shares(of), rows.found @ weights
+    ceiling = max(float(rows.gain[of == number].mean()) for number in np.unique(of))
 
     def loss(bias: np.ndarray) -> float:
-        return float(share @ (ceiling * logistic(bias[0] + demand) - rows.gain) ** 2)
+        return float(share @ (ceiling * logistic(bias[0] + raised) - rows.gain) ** 2)
 
     bias = float(minimize(loss, [-2.0]).x[0])
     return Fitted(weights, bias, ceiling)
 
 
 def _shares(of: np.ndarray) -> np.ndarray:
-    """Weight of each row: a source counts by the root of its size; they sum to 1."""
+    """Weight of each row: a group counts by the root of its size; they sum to 1."""
     share = np.bincount(of)[of] ** -0.5
     return share / share.sum()
 
 
-def _demand(rows: Outcomes) -> np.ndarray:
-    """The weights of the demand, by maximum posterior likelihood."""
+def _weights(rows: Outcomes) -> np.ndarray:
+    """The weights that explain, within each subject, which prompts the weak side alone fails; maximum posterior."""
     judged = np.array([JUDGED[name] for name in EVIDENCE])
-    sources, of = np.unique(rows.source, return_inverse=True)
-    count, kinds = len(judged), len(sources)
-    share = EVIDENCE_ROWS * _shares(of)
-    guessed = np.array([GUESSED.get(source, 0.0) for source in sources])[of]
+    subjects, of = np.unique(rows.domain, return_inverse=True)
+    count, kinds = len(judged), len(subjects)
+    share = _shares(of) * rows.strong
+    share *= EVIDENCE_ROWS / share.sum()
+    failed = 1 - np.minimum(1, rows.weak / np.maximum(rows.strong, 1e-9))
 
     def loss(params: np.ndarray) -> tuple[float, np.ndarray]:
-        demand, slope = rows.found @ params[:count], np.zeros_like(params)
         away = (params[:count] - judged) / WIDTH
-        value = 0.5 * float(away @ away) + 0.02 * float(params[count:] @ params[count:])
-        slope[:count] = away / WIDTH
-        slope[count:] = 0.04 * params[count:]
-        for success, start in ((rows.weak, count), (rows.strong, count + kinds)):
-            able = logistic(params[start : start + kinds][of] - demand)
-            right = np.clip(guessed + (1 - guessed) * able, 1e-4, 1 - 1e-4)
-            value -= float(share @ (success * np.log(right) + (1 - success) * np.log(1 - right)))
-            pull = share * ((1 - success) / (1 - right) - success / right) * (1 - guessed) * able * (1 - able)
-            slope[:count] -= rows.found.T @ pull
-            slope[start : start + kinds] += np.bincount(of, pull, minlength=kinds)
-        return value, slope
+        said = np.clip(logistic(rows.found @ params[:count] + params[count:][of]), 1e-9, 1 - 1e-9)
+        value = 0.5 * float(away @ away) + 1e-3 * float(params[count:] @ params[count:])
+        value -= float(share @ (failed * np.log(said) + (1 - failed) * np.log(1 - said)))
+        pull = share * (said - failed)
+        own = np.bincount(of, pull, minlength=kinds) + 2e-3 * params[count:]
+        return value, np.concatenate([away / WIDTH + rows.found.T @ pull, own])
 
-    start = np.concatenate([judged, np.zeros(kinds), np.ones(kinds)])
-    bounds = [_bound(name) for name in EVIDENCE] + [(-8.0, 8.0)] * (2 * kinds)
+    start = np.concatenate([judged, np.zeros(kinds)])
+    bounds = [_bound(name) for name in EVIDENCE] + [(-8.0, 8.0)] * kinds
     return minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x[:count]
 
 
@@ -176,12 +205,19 @@ def _bound(name: str) -> tuple[float, float]:
     return (0.0, LARGEST) if judged > 0 else (-LARGEST, 0.0)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("outcomes", type=Path)
-    options = parser.parse_args()
-    rows = read(options.outcomes)
-    found = fit(rows)
+def usual(paths: Sequence[Path]) -> dict[int, tuple[float, int]]:
+    """Median difficulty and number of prompts of each level; a prompt's level is the median of its own."""
+    classifier = load_classifier()
+    by_level: dict[int, list[float]] = defaultdict(list)
+    for path in paths:
+        for line in path.read_bytes().splitlines():
+            label = classifier.classify(json.loads(line)["prompt"])
+            by_level[int(demanded_level(label.levels, 0.5))].append(label.difficulty)
+    return {level: (round(median(values), 3), len(values)) for level, values in sorted(by_level.items())}
+
+
+def write(found: Fitted, outcomes: Path, prompts: int) -> str:
+    """Write the weights and what they were made from; the weights' text."""
     content = {
         "weights": {
             name: round(float(value), 3) for name, value in zip(EVIDENCE, found.weights, strict=True)
@@ -193,14 +229,30 @@ def main() -> None:
     WEIGHTS.write_text(text, "utf-8")
     manifest = {
         "weights": hashlib.sha256(text.encode()).hexdigest(),
-        "outcomes": hashlib.sha256(options.outcomes.read_bytes()).hexdigest(),
+        "outcomes": hashlib.sha256(outcomes.read_bytes()).hexdigest(),
         "classifier": hashlib.sha256((WEIGHTS.parent / "weights.bin").read_bytes()).hexdigest(),
-        "prompts": len(rows.weak),
+        "prompts": prompts,
         "judged": JUDGED,
         "held": sorted(HELD),
     }
     MANIFEST.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
-    print(text)
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("outcomes", type=Path)
+    parser.add_argument("--usual", type=Path, nargs="+", default=[])
+    options = parser.parse_args()
+    if set(json.loads(WEIGHTS.read_text("utf-8"))["weights"]) != set(EVIDENCE):
+        WEIGHTS.write_text(json.dumps({"weights": JUDGED, "bias": 0.0, "ceiling": 1.0}), "utf-8")
+    rows = read(options.outcomes)
+    print(write(fit(rows), options.outcomes, len(rows.weak)))
+    if options.usual:
+        load_scale.cache_clear()
+        print("usual difficulty and prompts, by level:", usual(options.usual))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ EVIDENCE: Final = (
     "length of reasoning",
     "quantities",
     "relations",
-    "calculation",
     "numeric answers",
     "formulas",
     "premises",
@@ -37,42 +36,52 @@ EVIDENCE: Final = (
     "coding",
     "profession",
     "light",
+    "recall",
     "explanation",
     "level",
     "script",
 )
 """What is looked at, in the order of the weights; `evidence` says what each is."""
 
-_REASONING: Final = frozenset({Category.MATHEMATICS, Category.LOGIC, Category.ALGORITHM})
-_SCIENCE: Final = frozenset({Category.PHYSICS, Category.CHEMISTRY, Category.ENGINEERING})
-_CODING: Final = frozenset(
-    {
+_GROUPS: Final = (
+    (Category.MATHEMATICS, Category.LOGIC, Category.ALGORITHM),
+    (Category.PHYSICS, Category.CHEMISTRY, Category.ENGINEERING),
+    (
         Category.CODE_GENERATION,
         Category.CODE_EXPLANATION,
         Category.DEBUGGING_ASSISTANCE,
         Category.SYNTAX_CHECK,
         Category.DATA_ANALYSIS,
         Category.SYSTEM_DESIGN,
-    }
-)
-_PROFESSION: Final = frozenset(
-    {Category.LAW, Category.ECONOMICS, Category.HEALTH, Category.BIOLOGY, Category.COMPUTER_SCIENCE}
-)
-_LIGHT: Final = frozenset(
-    {
+    ),
+    (Category.LAW, Category.HEALTH, Category.COMPUTER_SCIENCE),
+    (
         Category.CREATIVE_WRITING,
         Category.MISCELLANEOUS,
         Category.ASTROLOGY,
         Category.LANGUAGE_TRANSLATION,
         Category.SUMMARIZATION,
-    }
+    ),
+    (
+        Category.HISTORY,
+        Category.GEOGRAPHY,
+        Category.FACTS,
+        Category.GENERAL_KNOWLEDGE,
+        Category.PHILOSOPHY,
+        Category.SOCIOLOGY,
+        Category.PSYCHOLOGY,
+        Category.BUSINESS,
+    ),
+    (Category.TEXT_FORMATTING_EDITING,),
 )
+"""Reasoning, science, coding, professions; light requests, subjects of recall, and work on a text that is given."""
+_GROUP_OF: Final = {category: number for number, group in enumerate(_GROUPS) for category in group}
 
 
 _WORDS: Final = {
     "relations": (
         "each every per twice half double triple times remaining left rest total altogether more less fewer than "
-        "after before then ratio average percent fraction until difference sum product third quarter already both "
+        "after before then ratio average percent fraction until difference sum product third quarter fifth tenth already both "
         "another same many much faster slower older younger taller"
     ),
     "numbers": (
@@ -98,7 +107,17 @@ _KINDS: Final = {
     for word in words.split()
 }
 _CODE: Final = CUES.index("contains code")
-_CALCULATION: Final = CUES.index("asks for a calculation")
+_CLAIMS: Final = (
+    "statement",
+    "claim",
+    "premise",
+    "argument",
+    "proposition",
+    "situation",
+    "scenario",
+    "case",
+    "sentence",
+)
 _PROOF: Final = CUES.index("asks for a proof or a derivation")
 _EXPLANATION: Final = CUES.index("asks for an explanation")
 
@@ -106,7 +125,9 @@ _READ_CHARS: Final = 2400
 _FEW: Final = 3
 _OPTIONS: Final = re.compile(r"\s\(?A[.):] ?[^\n]{1,300}\s\(?B[.):]")
 _QUANTITY: Final = re.compile(r"\d+(?:[.,]\d+)*")
-_OPERATOR: Final = re.compile(r"[=^<>\\+*/\u00d7\u00f7\u2211\u222b\u221a\u2264\u2265]")
+_OPERATOR: Final = re.compile(
+    r"[=^<>~&\\+*/\u00d7\u00f7\u2211\u222b\u221a\u2264\u2265\u2200\u2203\u00ac\u2227\u2228\u2192\u2283]"
+)
 _BULLET: Final = re.compile(r"(?m)^ {0,4}(?:[-*\u2022]|\d{1,2}[.)])\s")
 
 
@@ -135,30 +156,30 @@ def evidence(
 ) -> tuple[float, ...]:
     """What speaks for or against a prompt's being hard, each in [0, 1], in the order of `EVIDENCE`."""
     asked, answers = _parted(text[:_READ_CHARS])
-    length = _many((len(asked) if answers else len(text)) / 40, 100)
     split = round(len(seen.tokens) * len(asked) / max(1, len(asked) + len(answers)))
     said, offered = seen.tokens[:split], seen.tokens[split:]
     counts = _counted(said)
+    reasoning, science, coding, profession, light, recall, edited = _shares(categories)
+    own = 1 - min(1.0, light + edited) / 2
+    demanding = min(1.0, reasoning + science + coding + profession)
+    length = _many((len(asked) if answers else len(text)) / 40, 100)
     quantities = _many(len(_QUANTITY.findall(asked)) + counts["numbers"], 12)
     numeric = len(_QUANTITY.findall(answers)) > _FEW
     code = float(_CODE in seen.cues)
-    statements = 1.0 if _combined(offered) and not numeric else _many(counts["statements"], 4)
-    reasoning, science, coding, profession, light = (
-        1 - max(0.0, 1 - sum(categories.get(each, 0.0) for each in group)) ** 2
-        for group in (_REASONING, _SCIENCE, _CODING, _PROFESSION, _LIGHT)
-    )
+    judged = not numeric and (_combined(offered) or _numbered(said))
+    statements = own * (1 - code) * (1.0 if judged else _many(counts["statements"], 4))
+    level = min(1.0, max(0.0, (sum(level * share for level, share in levels.items()) - 1) / 4))
     return (
-        length,
-        length * min(1.0, reasoning + science + coding + profession),
-        quantities,
-        _many(counts["relations"] + asked.count("%"), 10),
-        float(_CALCULATION in seen.cues),
+        own * length,
+        own * length * max(demanding, quantities),
+        own * quantities,
+        own * max(reasoning, quantities) * _many(counts["relations"] + asked.count("%"), 10),
         float(numeric),
-        _many(len(_OPERATOR.findall(asked)), 30),
-        _many(counts["premises"], 6),
-        _many(counts["conditions"], 8),
-        _many(counts["parts"] + len(_BULLET.findall(asked)) + max(0, asked.count("?") - 1), 8),
-        statements * (1 - code),
+        own * _many(len(_OPERATOR.findall(asked)) + len(_OPERATOR.findall(answers)) / 4, 30),
+        own * _many(counts["premises"], 6),
+        own * _many(counts["conditions"], 8),
+        own * _many(counts["parts"] + len(_BULLET.findall(asked)) + max(0, asked.count("?") - 1), 8),
+        statements,
         code,
         code * _many(counts["state"], 12),
         float(_PROOF in seen.cues),
@@ -167,10 +188,21 @@ def evidence(
         coding,
         profession,
         light,
+        recall * (1 - quantities) * (1 - statements),
         float(_EXPLANATION in seen.cues) * (1 - quantities),
-        min(1.0, max(0.0, (sum(level * share for level, share in levels.items()) - 1) / 4)),
+        level * (1 + demanding) / 2,
         0.0 if asked.isascii() else _foreign(said),
     )
+
+
+def _shares(categories: Mapping[Category, float]) -> list[float]:
+    """For each of `_GROUPS`, how sure it is that a prompt belongs to it: two in three count as nearly all."""
+    sums = [0.0] * len(_GROUPS)
+    for category, share in categories.items():
+        group = _GROUP_OF.get(category)
+        if group is not None:
+            sums[group] += share
+    return [1 - max(0.0, 1 - whole) ** 2 for whole in sums]
 
 
 def _parted(text: str) -> tuple[str, str]:
@@ -181,8 +213,16 @@ def _parted(text: str) -> tuple[str, str]:
 
 def _combined(tokens: Sequence[str]) -> bool:
     """Whether answers are the same few words put together in several ways, as verdicts on more than one statement."""
-    words = [token for token in tokens if token.isalpha()]
-    return len(words) > 2 * _FEW and len(set(words)) <= len(words) / 2
+    words = [token for token in tokens if len(token) > 1 and token.isalpha()]
+    return len(words) > _FEW and len(set(words)) <= min(2 * _FEW, len(words) * 2 // _FEW)
+
+
+def _numbered(tokens: Sequence[str]) -> bool:
+    """Whether two claims or cases are told apart by number, each to be judged by itself."""
+    if "1" not in tokens or "2" not in tokens:
+        return False
+    name = tokens[tokens.index("1") - 1]
+    return name in _CLAIMS and name == tokens[tokens.index("2") - 1]
 
 
 def _many(count: float, full: float) -> float:
