@@ -35,28 +35,28 @@ MANIFEST: Final = Path(__file__).parent / "difficulty.json"
 PROBES: Final = Path(__file__).parent / "probes.jsonl"
 
 JUDGED: Final = {
-    "length": 0.5,
-    "length of reasoning": 1.2,
-    "quantities": 1.4,
-    "relations": 1.0,
-    "numeric answers": 0.8,
-    "formulas": 0.6,
-    "premises": 0.5,
-    "conditions": 0.3,
-    "parts": 0.3,
-    "statements": 0.9,
+    "length": 0.4,
+    "length of reasoning": 0.9,
+    "quantities": 1.0,
+    "relations": 0.8,
+    "numeric answers": 0.6,
+    "formulas": 0.5,
+    "premises": 0.4,
+    "conditions": 0.2,
+    "parts": 0.2,
+    "statements": 0.7,
     "code": 0.2,
-    "state": 0.6,
-    "proof": 1.0,
-    "reasoning": 1.5,
-    "science": 1.0,
-    "coding": 1.3,
-    "profession": 0.4,
-    "light": -1.4,
-    "recall": -0.6,
-    "explanation": -0.5,
-    "level": 1.0,
-    "script": 0.4,
+    "state": 0.5,
+    "proof": 0.8,
+    "reasoning": 1.1,
+    "science": 0.8,
+    "coding": 1.0,
+    "profession": 0.3,
+    "light": -1.3,
+    "recall": -0.5,
+    "explanation": -0.6,
+    "level": 0.8,
+    "script": 0.3,
 }
 """What we hold before any outcome, in logits from none to all of it; its sign is kept whatever the data say."""
 HELD: Final = frozenset(
@@ -70,12 +70,13 @@ HELD: Final = frozenset(
         "coding",
         "light",
         "recall",
+        "explanation",
         "script",
     }
 )
 """Not fitted: these outcomes hold too few everyday requests, requests for code, claims to judge and soft subjects,
 and no other language, to tell."""
-WIDTH: Final = 0.5
+WIDTH: Final = 0.4
 """Standard deviation of our judgement, in logits."""
 LARGEST: Final = 2.5
 EVIDENCE_ROWS: Final = 150.0

@@ -166,6 +166,7 @@ def evidence(
     quantities = _many(len(_QUANTITY.findall(asked)) + counts["numbers"], 12)
     numeric = len(_QUANTITY.findall(answers)) > _FEW
     code = float(_CODE in seen.cues)
+    explained = float(_EXPLANATION in seen.cues) / (2 if answers else 1)
     judged = not numeric and (_combined(offered) or _numbered(said))
     statements = own * (1 - code) * (1.0 if judged else _many(counts["statements"], 4))
     level = min(1.0, max(0.0, (sum(level * share for level, share in levels.items()) - 1) / 4))
@@ -189,7 +190,7 @@ def evidence(
         profession,
         light,
         recall * (1 - quantities) * (1 - statements),
-        float(_EXPLANATION in seen.cues) * (1 - quantities),
+        explained * (1 - quantities) * (1 - max(reasoning, coding)),
         level * (1 + demanding) / 2,
         0.0 if asked.isascii() else _foreign(said),
     )
@@ -214,7 +215,9 @@ def _parted(text: str) -> tuple[str, str]:
 def _combined(tokens: Sequence[str]) -> bool:
     """Whether answers are the same few words put together in several ways, as verdicts on more than one statement."""
     words = [token for token in tokens if len(token) > 1 and token.isalpha()]
-    return len(words) > _FEW and len(set(words)) <= min(2 * _FEW, len(words) * 2 // _FEW)
+    if len(words) <= _FEW or len(set(words)) > 2 * _FEW:
+        return False
+    return _FEW * sum(words.count(word) > 1 for word in words) >= 2 * len(words)
 
 
 def _numbered(tokens: Sequence[str]) -> bool:
