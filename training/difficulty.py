@@ -36,7 +36,7 @@ PROBES: Final = Path(__file__).parent / "probes.jsonl"
 
 JUDGED: Final = {
     "length": 0.4,
-    "length of reasoning": 0.9,
+    "length of reasoning": 2.0,
     "quantities": 1.0,
     "relations": 0.8,
     "numeric answers": 0.6,

@@ -203,7 +203,7 @@ def _shares(categories: Mapping[Category, float]) -> list[float]:
         group = _GROUP_OF.get(category)
         if group is not None:
             sums[group] += share
-    return [1 - max(0.0, 1 - whole) ** 2 for whole in sums]
+    return [1 - max(0.0, 1 - whole) ** 3 for whole in sums]
 
 
 def _parted(text: str) -> tuple[str, str]:
