@@ -35,8 +35,7 @@ MANIFEST: Final = Path(__file__).parent / "difficulty.json"
 PROBES: Final = Path(__file__).parent / "probes.jsonl"
 
 JUDGED: Final = {
-    "length": 0.4,
-    "length of reasoning": 2.0,
+    "length": 2.0,
     "quantities": 1.0,
     "relations": 0.8,
     "numeric answers": 0.6,
@@ -55,7 +54,7 @@ JUDGED: Final = {
     "light": -1.3,
     "recall": -0.5,
     "explanation": -0.6,
-    "level": 0.8,
+    "level": 0.6,
     "script": 0.3,
 }
 """What we hold before any outcome, in logits from none to all of it; its sign is kept whatever the data say."""

@@ -19,7 +19,6 @@ from dynaroute_mcp.taxonomy import Category, Level
 
 EVIDENCE: Final = (
     "length",
-    "length of reasoning",
     "quantities",
     "relations",
     "numeric answers",
@@ -161,7 +160,6 @@ def evidence(
     counts = _counted(said)
     reasoning, science, coding, profession, light, recall, edited = _shares(categories)
     own = 1 - min(1.0, light + edited) / 2
-    demanding = min(1.0, reasoning + science + coding + profession)
     length = _many((len(asked) if answers else len(text)) / 40, 100)
     quantities = _many(len(_QUANTITY.findall(asked)) + counts["numbers"], 12)
     numeric = len(_QUANTITY.findall(answers)) > _FEW
@@ -172,7 +170,6 @@ def evidence(
     level = min(1.0, max(0.0, (sum(level * share for level, share in levels.items()) - 1) / 4))
     return (
         own * length,
-        own * length * max(demanding, quantities),
         own * quantities,
         own * max(reasoning, quantities) * _many(counts["relations"] + asked.count("%"), 10),
         float(numeric),
@@ -191,7 +188,7 @@ def evidence(
         light,
         recall * (1 - quantities) * (1 - statements),
         explained * (1 - quantities) * (1 - max(reasoning, coding)),
-        level * (1 + demanding) / 2,
+        level,
         0.0 if asked.isascii() else _foreign(said),
     )
 
