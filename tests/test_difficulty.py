@@ -42,6 +42,15 @@ def alike(text: str) -> float:
     return difficulty(text, features(text), EVEN, SECOND)
 
 
+def said_on_average(kind: str) -> dict[str, float]:
+    """Mean difficulty of each group of our own prompts of a kind, the groups by name."""
+    groups: dict[str, list[float]] = {}
+    for row in OWN_PROMPTS:
+        if row["source"] == kind:
+            groups.setdefault(row["domain"], []).append(of(row["prompt"]))
+    return {name: sum(said) / len(said) for name, said in sorted(groups.items())}
+
+
 @given(st.text(alphabet=st.characters()))
 @example("")
 @example("\ud800 lone \udfff surrogates")
@@ -152,14 +161,18 @@ def test_of_two_prompts_of_a_kind_the_one_judged_clearly_harder_mostly_looks_so(
 
 
 def test_requests_that_have_one_right_answer_look_harder_than_those_that_have_many() -> None:
-    said: dict[str, list[float]] = {}
-    for row in OWN_PROMPTS:
-        if row["source"] == "chat":
-            said.setdefault(row["domain"], []).append(of(row["prompt"]))
-    mean = {kind: sum(values) / len(values) for kind, values in said.items()}
+    mean = said_on_average("chat")
 
-    assert min(mean[kind] for kind in ("math", "coding", "reasoning")) > mean["extraction"]
-    assert mean["extraction"] > max(mean[kind] for kind in ("humanities", "writing", "roleplay"))
+    assert min(mean["math"], mean["coding"]) > mean["extraction"]
+    assert min(mean["math"], mean["coding"], mean["reasoning"]) > mean["stem"] + 0.04
+    assert min(mean["extraction"], mean["stem"]) > max(mean["humanities"], mean["writing"], mean["roleplay"])
+
+
+def test_word_problems_look_harder_with_every_two_steps_more() -> None:
+    mean = list(said_on_average("steps").values())
+    pairs = [(one + two) / 2 for one, two in zip(mean[::2], mean[1::2], strict=True)]
+
+    assert pairs == sorted(pairs)
 
 
 def test_the_material_of_an_edit_counts_less_than_the_terms_of_a_problem() -> None:
