@@ -27,7 +27,7 @@ from training.student import softmax
 
 FOLDER: Final = Path(__file__).parents[1] / "accurate/src/dynaroute_accurate"
 THRESHOLDS: Final = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.01)
-_WORTH: Final = 0.003
+_WORTH: Final = 0.002
 """Right labels a row by which a higher threshold may be ahead of the one that is chosen."""
 _LEAST: Final = 1e-9
 
@@ -136,18 +136,23 @@ def blend(first: np.ndarray, logits: np.ndarray, rows: list[data.Row]) -> dict[s
     gained = (both.argmax(1) == right) + graded * (grades.argmax(1) == hard)
     kept = (first[:, :CATEGORIES].argmax(1) == right) + graded * (first[:, CATEGORIES:].argmax(1) == hard)
     return {
-        "threshold": threshold(first[:, :CATEGORIES].max(1), kept, gained),
+        "threshold": threshold(sure(first), kept, gained),
         "category": [round(float(value), 4) for value in one],
         "level": [round(float(value), 4) for value in two[:2]],
         "level_shift": [*(round(float(value), 4) for value in two[2:]), 0.0],
     }
 
 
+def sure(first: np.ndarray) -> np.ndarray:
+    """How sure the first tier is of the less certain of its two labels, from its probabilities, (rows, 36)."""
+    return np.minimum(first[:, :CATEGORIES].max(1), first[:, CATEGORIES:].max(1))
+
+
 def threshold(sure: np.ndarray, kept: np.ndarray, gained: np.ndarray) -> float:
     """The lowest confidence from which asking the second tier adds next to nothing.
 
     Args:
-        sure: the first tier's confidence in each row.
+        sure: the first tier's confidence in the less certain label of each row.
         kept: how many of a row's two labels the first tier has right.
         gained: how many both tiers have.
     """

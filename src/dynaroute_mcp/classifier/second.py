@@ -41,7 +41,7 @@ class Blend:
     """How two opinions become one: logarithms of the first's probabilities and the second's logits, weighted."""
 
     threshold: float
-    """The second tier is asked where the first one's confidence is below."""
+    """The second tier is asked where the first one is less sure than this of its category or of its level."""
     category: tuple[float, float]
     level: tuple[float, float]
     level_shift: tuple[float, ...]
@@ -99,7 +99,8 @@ class SecondTier:
 
     def wanted(self, label: Classification) -> bool:
         """Whether a label is doubtful enough to ask."""
-        return not self._broken and label.confidence < self._blend.threshold
+        sure = min(label.confidence, label.levels[label.level])
+        return not self._broken and sure < self._blend.threshold
 
     def refine(self, text: str, label: Classification) -> Classification:
         """Put what the transformer thinks together with a label; weights that fail leave the label as it is."""
