@@ -138,6 +138,16 @@ class StoreUnavailable(DynarouteError):
 
     code = "store_unavailable"
 
+    def __init__(
+        self,
+        message: str,
+        *,
+        public: str = "the database can't be used just now; the server's log and `dynaroute db check` say why",
+    ) -> None:
+        super().__init__(message)
+        self.public = public
+        """What a caller elsewhere is told: no path of this machine."""
+
 
 class StoreCorrupt(StoreUnavailable):
     """The file is not a database any more."""

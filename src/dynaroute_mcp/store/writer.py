@@ -107,7 +107,7 @@ class Writer:
         finally:
             self._room.release()
         if batch.failure is not None:
-            raise type(batch.failure)(str(batch.failure))
+            raise type(batch.failure)(str(batch.failure), public=batch.failure.public)
         if job.error is not None:
             raise job.error
         return job.result  # type: ignore[return-value]  # set by a job without error
