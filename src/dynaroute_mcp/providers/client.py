@@ -7,6 +7,7 @@ connect, no size and no dialect: those are `wire`'s. aiohttp needs asyncio, so a
 
 import ipaddress
 import os
+import socket
 import ssl
 import sys
 from collections.abc import AsyncGenerator, Generator, Mapping
@@ -166,6 +167,44 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_link_local(host: str) -> bool:
+    """Tell whether a host, in any form that a resolver takes, is a link-local address or a cloud's metadata service."""
+    address = _address_of(host)
+    if isinstance(address, ipaddress.IPv6Address):
+        address = _inner(address) or address
+    return address is not None and (address.is_link_local or address in _METADATA)
+
+
+_METADATA: Final = frozenset(
+    {
+        ipaddress.ip_address(
+            "fd00:ec2::254"
+        ),  # docs.aws.amazon.com/whitepapers/latest/ipv6-on-aws, read 2026-11-22
+        ipaddress.ip_address("100.100.100.200"),  # docs.cloud-init.io, data source AliYun, read 2026-11-22
+    }
+)
+"""Services on a cloud's machines that hand out credentials to whoever asks; most are link-local besides."""
+
+_INNER_NETWORKS: Final = (ipaddress.IPv6Network("::/96"), ipaddress.IPv6Network("64:ff9b::/96"))
+"""IPv4 in IPv6, beside the mapped and the 6to4 form (RFC 4291, section 2.5.5.1; RFC 6052, section 2.1)."""
+
+
+def _address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an address as the system does, which takes one number, hexadecimal and octal ones, and few parts too."""
+    try:
+        plain = host.encode("idna").decode().rstrip(".")  # full-width digits and dots are digits and dots
+        return ipaddress.ip_address(plain) if ":" in plain else ipaddress.IPv4Address(socket.inet_aton(plain))
+    except (ValueError, OSError):
+        return None
+
+
+def _inner(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Find the IPv4 address that an IPv6 address stands for."""
+    if any(address in network for network in _INNER_NETWORKS):
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 @cache

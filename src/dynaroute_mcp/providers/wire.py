@@ -24,6 +24,7 @@ from dynaroute_mcp.providers.client import (
     Inbound,
     Outbound,
     Transport,
+    is_link_local,
     is_loopback,
     open_transport,
 )
@@ -46,7 +47,8 @@ def check_base_url(url: str, *, name: str = "base_url") -> str:
     """Return an address that a key may be sent to, without its trailing slash.
 
     Raises:
-        ConfigurationInvalid: not https (http is for loopback only), no host, or a user, query or fragment in it.
+        ConfigurationInvalid: not https (http is for loopback only), no host, a link-local one, or a user, query or
+            fragment in it.
     """
     try:
         parts = urlsplit(url)
@@ -57,6 +59,11 @@ def check_base_url(url: str, *, name: str = "base_url") -> str:
         ) from error
     if not host or parts.scheme not in {"http", "https"}:
         raise ConfigurationInvalid(f"{name} is no address; write it like https://api.example.com/v1")
+    if is_link_local(host):
+        raise ConfigurationInvalid(
+            f"{name} must not be {host!r}: link-local addresses belong to a cloud's metadata service, which gives "
+            "away this machine's credentials; name the server by its own address"
+        )
     if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationInvalid(f"{name} must use https, because {host!r} is not this machine")
     if "@" in parts.netloc or parts.query or parts.fragment:
