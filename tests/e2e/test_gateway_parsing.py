@@ -49,6 +49,35 @@ def problem(told: bytes) -> dict[str, object]:
     return error
 
 
+@pytest.fixture(scope="module", params=["httptools", "h11"])
+def either(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with each of the two parsers."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with gateway(folder, "http://127.0.0.1:9/v1", PARSER=request.param) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        (b"http://evil.example/health", b"127.0.0.1", 421),
+        (b"http://evil.example:80/health?x=1", b"127.0.0.1", 421),
+        (b"http://127.0.0.1@evil.example/health", b"127.0.0.1", 421),
+        (b"HTTP://EVIL.example/", b"127.0.0.1", 421),
+        (b"http://127.0.0.1:8000/health", b"127.0.0.1:8000", 200),
+        (b"http://localhost/he%61lth?x=http://evil.example/", b"evil.example", 200),
+        (b"/health?x=http://evil.example/", b"127.0.0.1", 200),
+        (b"/health", b"evil.example", 421),
+    ],
+)
+def test_an_absolute_address_is_judged_in_the_place_of_host(
+    either: Gateway, target: bytes, host: bytes, status: int
+) -> None:
+    told = tell(either, b"GET %s HTTP/1.1\r\nHost: %s\r\n" % (target, host) + LAST + b"\r\n")
+
+    assert statuses(told) == [status]
+
+
 @pytest.mark.parametrize(
     "head",
     [
