@@ -4,7 +4,6 @@ An intent is durable before a provider is asked, its outcome before the answer i
 never fails an answer that was paid for; a caller with a ceiling on dollars is refused when nothing can be reserved.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -31,6 +30,7 @@ from dynaroute_mcp.policy import Expectation, Pin
 from dynaroute_mcp.pricing import NOTHING, price, saving, saving_pct
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.store.base import Store
+from dynaroute_mcp.store.rows import json_text
 from dynaroute_mcp.taxonomy import Category, Level
 from dynaroute_mcp.types import (
     Ambient,
@@ -65,7 +65,6 @@ _RECALL_CALLS = 1_000
 """As many of the newest calls tell whose provider counts more than was estimated."""
 
 _NANO = Decimal(10) ** 9
-_COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,7 +323,7 @@ class Books:
             input_tokens=choice.input_tokens,
             reserved_usd=max_usd,
             sandbox=decision.simulated,
-            decision=_COMPACT.encode(_describe(decision)),
+            decision=json_text(_describe(decision)),
             project=self._settings.project,
         )
 

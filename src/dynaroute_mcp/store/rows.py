@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from dynaroute_mcp.store.base import CallRow, FeedbackRow, Lengths, Repricing
 from dynaroute_mcp.taxonomy import Category, Level, Strategy
 from dynaroute_mcp.types import Attempt, Caller, Cost, Intent, Outcome, Usage
@@ -68,6 +70,14 @@ def amount(value: int) -> int:
 def text(value: str) -> str:
     """Make any text storable: half of a surrogate pair, which UTF-8 can't hold, is written as an escape."""
     return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def json_text(value: object) -> str:
+    """Write JSON without spaces: what a column keeps whole."""
+    try:
+        return to_json(value).decode()
+    except PydanticSerializationError:  # half of a surrogate pair, which it leaves to others to escape
+        return json.dumps(value, separators=(",", ":"))
 
 
 def intent_values(intent: Intent) -> Row:
@@ -252,7 +262,7 @@ def _read_cost(total: int, for_input: int, basis: str) -> Cost:
 
 
 def _attempts_text(attempts: tuple[Attempt, ...]) -> str:
-    return json.dumps(
+    return json_text(
         [[a.model_id, a.provider, a.outcome, a.status, amount(a.latency_ms), a.message] for a in attempts]
     )
 

@@ -102,8 +102,11 @@ class Writer:
                 raise StoreUnavailable("the database is being closed; this was not recorded")
             job = _Job(work)
             batch = self._join(job)
-            with anyio.CancelScope(shield=True):
+            try:
                 await batch.done.wait()
+            except anyio.get_cancelled_exc_class():  # only now a scope: to enter one is dear, to be cancelled rare
+                with anyio.CancelScope(shield=True):
+                    await batch.done.wait()
         finally:
             self._room.release()
         if batch.failure is not None:
