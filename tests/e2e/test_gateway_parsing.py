@@ -78,6 +78,45 @@ def test_an_absolute_address_is_judged_in_the_place_of_host(
     assert statuses(told) == [status]
 
 
+@pytest.mark.parametrize("last", [LAST, b""], ids=["close", "keep-alive"])
+@pytest.mark.parametrize(
+    ("path", "status"), [(b"/v1/classify", 401), (b"/no-such-route", 404), (b"/v1/chat/completions", 413)]
+)
+def test_who_sends_a_large_body_reads_why_it_was_refused(
+    either: Gateway, path: bytes, status: int, last: bytes
+) -> None:
+    bearer = b"" if status == 401 else f"Authorization: Bearer {either.key()}\r\n".encode()
+    head = b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\n" % path + bearer + last
+    size = 12 << 20
+    told = b""
+    with socket.create_connection(("127.0.0.1", either.port), timeout=20) as wire:
+        wire.sendall(head + b"Content-Length: %d\r\n\r\n" % size + b"a" * size)
+        while not told.endswith(b"}"):
+            told += wire.recv(65_536)
+        ended = last == b"" or wire.recv(1) == b""
+
+    assert statuses(told) == [status]
+    assert problem(told)["code"] == status
+    assert ended
+
+
+def test_a_body_that_goes_on_behind_its_refusal_is_cut_off(either: Gateway) -> None:
+    sent = 0
+    with (
+        contextlib.suppress(ConnectionError),
+        socket.create_connection(("127.0.0.1", either.port), timeout=20) as wire,
+    ):
+        wire.sendall(
+            b"POST /v1/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999999999\r\n" + LAST
+        )
+        wire.sendall(b"\r\n")
+        while sent < 64 << 20:
+            sent += wire.send(PIECE)
+
+    assert sent < 64 << 20
+    assert statuses(tell(either, HEALTH + LAST + b"\r\n")) == [200]
+
+
 @pytest.mark.parametrize(
     "head",
     [
