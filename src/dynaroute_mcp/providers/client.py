@@ -10,8 +10,8 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -117,7 +117,7 @@ class _Aiohttp:
     async def send(self, request: Outbound) -> "_Answer":
         """Send; see `Transport`."""
         secure = request.url.startswith("https:")
-        with _translated():
+        try:
             response = await self._session.request(
                 request.method,
                 request.url,
@@ -128,6 +128,8 @@ class _Aiohttp:
                 ssl=_trust() if secure else True,
                 timeout=aiohttp.ClientTimeout(connect=request.connect_s),
             )
+        except _FAILURES as error:
+            raise _fault(error) from error
         return _Answer(response)
 
     def _proxy(self, url: str) -> str | None:
@@ -151,8 +153,10 @@ class _Answer:
 
     async def read(self) -> bytes:
         """Wait for the next piece; see `Inbound`."""
-        with _translated():
+        try:
             return await self._response.content.readany()
+        except _FAILURES as error:
+            raise _fault(error) from error
 
     def close(self) -> None:
         """Let the connection go; aiohttp has given it back already where the body was read to its end."""
@@ -217,18 +221,18 @@ def _trust() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=None if usable else certifi.where())
 
 
-@contextmanager
-def _translated() -> Generator[None]:
-    """Turn aiohttp's errors into ours."""
-    try:
-        yield
-    except aiohttp.ServerTimeoutError as error:
-        raise ConnectTimedOut(type(error).__name__) from error
-    except aiohttp.ClientPayloadError as error:
+_FAILURES: Final = (aiohttp.ClientError, OSError, ValueError)
+"""What aiohttp raises; a `ValueError` is an address that is none."""
+
+
+def _fault(error: Exception) -> ClientFault:
+    """Turn aiohttp's error into ours."""
+    if isinstance(error, aiohttp.ServerTimeoutError):
+        return ConnectTimedOut(type(error).__name__)
+    if isinstance(error, aiohttp.ClientPayloadError):
         kind = BadCompression if isinstance(error.__cause__, ContentEncodingError) else ClientFault
-        raise kind(type(error).__name__) from error
-    except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: an address that is none
-        raise ClientFault(_why(error)) from error
+        return kind(type(error).__name__)
+    return ClientFault(_why(error))
 
 
 _FAULTS: Final = (

@@ -104,7 +104,7 @@ class Writer:
             batch = self._join(job)
             try:
                 await batch.done.wait()
-            except anyio.get_cancelled_exc_class():  # only now a scope: to enter one is dear, to be cancelled rare
+            except anyio.get_cancelled_exc_class():  # a scope for each wait would be dear
                 with anyio.CancelScope(shield=True):
                     await batch.done.wait()
         finally:
