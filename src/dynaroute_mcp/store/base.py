@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
+from dynaroute_mcp.errors import StoreCorrupt
 from dynaroute_mcp.taxonomy import Category, Level
 from dynaroute_mcp.types import (
     NO_PREFERENCES,
@@ -241,7 +242,11 @@ class Store(Protocol):
         ...
 
     async def list_keys(self, owner: str | None) -> Sequence[KeyRow]:
-        """List an owner's keys, oldest first; all keys for `None`."""
+        """List an owner's keys, oldest first; all keys for `None`. Those that can't be read are left out."""
+        ...
+
+    async def unreadable_keys(self, owner: str | None) -> Mapping[str, StoreCorrupt]:
+        """Tell by id which of these keys can't be read, and why; `find_key` raises the same."""
         ...
 
     async def find_plan(self, owner: str) -> str | None:
