@@ -1,7 +1,8 @@
 """The price and record steps: what a call may cost is reserved before it, what it did cost is settled after it.
 
-An intent is durable before a provider is asked, its outcome before the answer is given. A fault of the database
-never fails an answer that was paid for; a caller with a ceiling on dollars is refused when nothing can be reserved.
+An intent is durable before a provider is asked, its outcome before the answer is given. A fault of the
+database never fails an answer that was paid for; a caller with a ceiling on dollars is refused when nothing
+can be reserved.
 """
 
 import logging

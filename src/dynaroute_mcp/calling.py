@@ -1,7 +1,7 @@
 """One request down a chain of candidates: clocks, retries, fallback, health, and the trail of every try.
 
-It knows no prices and no books. A provider's failure decides by its class what comes next: another try at the same
-model, the next model, or the end. After the first content has been passed on nothing is tried again.
+It knows no prices and no books. A provider's failure decides by its class what comes next: another try at the
+same model, the next model, or the end. After the first content has been passed on nothing is tried again.
 """
 
 import logging

@@ -26,8 +26,9 @@ DynarouteError
     ├── ProviderGarbled           provider_garbled        a 200 that can't be understood
     └── StreamBroken              stream_broken           a stream that ended badly after its first content
 
-Decide by class and field, never by text. `code` is stable; each face has one table from code to its own status.
-A message says what was wrong and what to do next, and never holds a secret, a prompt or a provider's own text.
+Decide by class and field, never by text. `code` is stable; each face has one table from code to its own
+status. A message says what was wrong and what to do next, and never holds a secret, a prompt or a provider's
+own text.
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """The path: request -> classify -> choose -> call -> price -> record -> answer.
 
-`Router.choose` stops after the second step: a dry run is the same code, cut short. `complete` and `stream` share
-every step but the call.
+`Router.choose` stops after the second step: a dry run is the same code, cut short. `complete` and `stream`
+share every step but the call.
 """
 
 import logging

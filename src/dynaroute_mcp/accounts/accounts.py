@@ -1,7 +1,8 @@
 """Makes, checks, changes and revokes keys; tells plans and what is used of them.
 
-A key is `dr_` (or `dr_test_` for the sandbox) and 43 base62 characters, the last six of them a checksum, so that a
-typing error is told from a revoked key without a look-up. Only its SHA-256 is stored; it is shown once.
+A key is `dr_` (or `dr_test_` for the sandbox) and 43 base62 characters, the last six of them a checksum, so
+that a typing error is told from a revoked key without a look-up. Only its SHA-256 is stored; it is shown
+once.
 """
 
 import hmac
@@ -162,7 +163,8 @@ class Accounts:
     async def key_statuses(self, owner: str | None) -> Sequence[KeyStatus]:
         """List an owner's keys, or everybody's, with their states, oldest first; plan and use are left out.
 
-        Behind them stands one status without a row for each key that can't be read; the log says which and why.
+        Behind them stands one status without a row for each key that can't be read; the log says which and
+        why.
 
         Raises:
             InvalidRequest: the owner is empty, too long or holds control characters.

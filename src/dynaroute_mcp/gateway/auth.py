@@ -1,7 +1,8 @@
 """The gate before every request: which site asks, with which key; and what stands on every answer.
 
-Browsers are kept out by Host and Origin, strangers by the key. A failed key is answered in the same words whether it
-is mistyped, unknown, revoked or expired; failures are counted by address, and never lock out a key that is valid.
+Browsers are kept out by Host and Origin, strangers by the key. A failed key is answered in the same words
+whether it is mistyped, unknown, revoked or expired; failures are counted by address, and never lock out a key
+that is valid.
 """
 
 import hmac

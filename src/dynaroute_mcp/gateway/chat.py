@@ -1,7 +1,7 @@
 """`POST /v1/chat/completions`: one answer, whole or as a stream.
 
-A stream's status is decided by its first content: a failure before it is a real HTTP error, a failure after it an
-error event without `[DONE]`. A client that hangs up cancels the call; what was delivered is billed.
+A stream's status is decided by its first content: a failure before it is a real HTTP error, a failure after
+it an error event without `[DONE]`. A client that hangs up cancels the call; what was delivered is billed.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,8 @@
 """Connections of clients: how many there may be at once, how long one may keep silent, and how one is closed.
 
-Each connection takes a file descriptor, and each request one more to its provider. As many clients are let in as leave
-room for that; the others are told so at once, in the words of every other error, and never wait for ever.
+Each connection takes a file descriptor, and each request one more to its provider. As many clients are let in
+as leave room for that; the others are told so at once, in the words of every other error, and never wait for
+ever.
 """
 
 import contextlib
@@ -66,8 +67,8 @@ def let_in() -> int:
 class Patient(Connection):  # type: ignore[misc, valid-type]  # one of uvicorn's two, by what is installed
     """An HTTP connection that is cut when its client neither reads its answer nor sends its request.
 
-    A client may be answered while it still sends a body. To close then would reset the connection, and many a client
-    would never see its answer (RFC 9112, section 9.6): so a bounded rest of the body is read first.
+    A client may be answered while it still sends a body. To close then would reset the connection, and many a
+    client would never see its answer (RFC 9112, section 9.6): so a bounded rest of the body is read first.
     """
 
     room = MAX_CONNECTIONS

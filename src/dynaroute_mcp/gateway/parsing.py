@@ -1,8 +1,8 @@
 """Requests as httptools parses them, with what it leaves open: how large a head may be, and what is in one.
 
-llhttp bounds neither head nor trailers, hands trailers out as if they were headers, takes several Hosts, and drops the
-body of a request that offers an upgrade, as Java's own client does with `h2c`. h11, which stands in where httptools
-does not run, does all this by itself. Neither heeds whom an absolute address is for.
+llhttp bounds neither head nor trailers, hands trailers out as if they were headers, takes several Hosts, and
+drops the body of a request that offers an upgrade, as Java's own client does with `h2c`. h11, which stands in
+where httptools does not run, does all this by itself. Neither heeds whom an absolute address is for.
 """
 
 import re

@@ -1,7 +1,7 @@
 """What goes wrong, on the wire: one envelope for every route, and one table from our codes to HTTP.
 
-`Refusal` is for what the gateway itself refuses (a body too large, no such route); the core's errors pass through the
-table. A message is ours alone: no provider's text, no secret, no prompt.
+`Refusal` is for what the gateway itself refuses (a body too large, no such route); the core's errors pass
+through the table. A message is ours alone: no provider's text, no secret, no prompt.
 """
 
 import logging

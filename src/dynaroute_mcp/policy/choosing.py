@@ -50,9 +50,10 @@ class _Sifted:
 def choose(situation: Situation) -> Choice:
     """Choose the model for a request and the fallbacks behind it.
 
-    Hard filters come first, and an exclusion always wins. Of what is left, `balanced` takes the lowest expected cost
-    that meets the demanded quality, `cheapest` the same with the demand one step lower, `best` the highest
-    quality. A model that the caller names is taken alone, a rule's or a conversation's before the first choice.
+    Hard filters come first, and an exclusion always wins. Of what is left, `balanced` takes the lowest
+    expected cost that meets the demanded quality, `cheapest` the same with the demand one step lower, `best`
+    the highest quality. A model that the caller names is taken alone, a rule's or a conversation's before the
+    first choice.
 
     Raises:
         UnknownName: the request names a model that does not exist.
@@ -106,8 +107,8 @@ def _choice(situation: Situation, money: Terms, verdict: Verdict, resting: Itera
 def _sift(situation: Situation, screened: Screen, money: Terms) -> _Sifted:
     """Part the models that can be asked into those that can answer, those that rest, and those that cannot, and why.
 
-    Where all that could answer rest, they count as ready: somebody must be asked. Else a resting one stands behind
-    all others, to be probed when nobody else is left.
+    Where all that could answer rest, they count as ready: somebody must be asked. Else a resting one stands
+    behind all others, to be probed when nobody else is left.
     """
     sieve = _Sieve(
         weights=skill_weights(situation.catalog, situation.classification.categories),

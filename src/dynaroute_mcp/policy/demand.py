@@ -87,8 +87,8 @@ def _within_step(
 def shortfall(ladder: Ladder, fitness: float, difficulty: float) -> float:
     """Chance in [0, 1] that a model of this quality falls short where a frontier model would not.
 
-    The scale is anchored at both ends: a small model, which level 1 is trusted to, has the prompt's difficulty,
-    a frontier model, which level 4 is trusted to, has none; between them it falls evenly.
+    The scale is anchored at both ends: a small model, which level 1 is trusted to, has the prompt's
+    difficulty, a frontier model, which level 4 is trusted to, has none; between them it falls evenly.
     """
     small, frontier = ladder.demand[Level.L1], ladder.demand[Level.L4]
     if fitness <= small or fitness >= frontier:
@@ -144,7 +144,8 @@ def levels_served(catalog: Catalog, model: Model) -> tuple[Level, ...]:
 def expectation(situation: Situation) -> Expectation:
     """Expected length of the answer: from the user's own calls once there are enough, else the prior.
 
-    Reasoning is learnt apart, from calls of models that thought: a model that does not think says nothing of it.
+    Reasoning is learnt apart, from calls of models that thought: a model that does not think says nothing of
+    it.
     """
     label, ladder = situation.classification, situation.catalog.ladder
     visible = ladder.expected_output_tokens(label.category, label.level)

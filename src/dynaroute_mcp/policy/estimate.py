@@ -22,7 +22,8 @@ _MILLION: Final = 1_000_000
 class Contender:
     """A model that could answer, with what a ranking needs of it. Two are the same only if they are one.
 
-    Not frozen, since it is made for every model and every request, and a frozen one takes thrice the time to make.
+    Not frozen, since it is made for every model and every request, and a frozen one takes thrice the time to
+    make.
     """
 
     model_id: str

@@ -1,8 +1,9 @@
 """The one file that owns the HTTP client, which is aiohttp: swapping it means rewriting this file alone.
 
-It sends one request and hands out the answer's body piece by piece, as it is asked for. Redirects are not followed,
-cookies not kept, proxies taken from the environment but never for this machine. It knows no clock but the time to
-connect, no size and no dialect: those are `wire`'s. aiohttp needs asyncio, so anyio's other backend will not do.
+It sends one request and hands out the answer's body piece by piece, as it is asked for. Redirects are not
+followed, cookies not kept, proxies taken from the environment but never for this machine. It knows no clock
+but the time to connect, no size and no dialect: those are `wire`'s. aiohttp needs asyncio, so anyio's other
+backend will not do.
 """
 
 import ipaddress

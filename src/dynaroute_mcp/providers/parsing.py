@@ -1,7 +1,7 @@
 """Text from a provider to values that are safe to carry inward.
 
-Total: whatever the bytes, the outcome is a value or `Unparsable`. Every string is valid Unicode, because a lone
-surrogate that leaves through MCP's stdio would end the server; every number is finite.
+Total: whatever the bytes, the outcome is a value or `Unparsable`. Every string is valid Unicode, because a
+lone surrogate that leaves through MCP's stdio would end the server; every number is finite.
 """
 
 import json

@@ -1,7 +1,7 @@
 """What every call to a provider keeps to, whatever the client: clocks, sizes, allowed addresses, keys in headers.
 
-It sends a request, keeps every wait and every size within bounds, and gives back parsed JSON or raw pieces. Failures
-come out as `ProviderError`. It knows no dialect, and the client only by the `Transport` of `client`.
+It sends a request, keeps every wait and every size within bounds, and gives back parsed JSON or raw pieces.
+Failures come out as `ProviderError`. It knows no dialect, and the client only by the `Transport` of `client`.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping

@@ -206,7 +206,8 @@ class Store(Protocol):
     async def find_key(self, digest: bytes) -> KeyRow | None:
         """Look a key up by its SHA-256; revoked and expired keys are found too.
 
-        By the digest of a key that another one took the place of, its row is found with `superseded_until` set.
+        By the digest of a key that another one took the place of, its row is found with `superseded_until`
+        set.
         """
         ...
 

@@ -1,6 +1,7 @@
 """Keys to rows and back: limits and preferences that are not there are NULL, lists are JSON.
 
-A row that somebody else wrote, or that a disk has damaged, is told by its key: the others are none the worse for it.
+A row that somebody else wrote, or that a disk has damaged, is told by its key: the others are none the worse
+for it.
 """
 
 import json

@@ -1,10 +1,10 @@
 """One process at a time: an advisory lock on a file beside the database.
 
 Every batch and every checkpoint of ours runs under it. So no checkpoint meets a commit, which SQLite's
-WAL-reset bug needs. Who waits first takes the turn, a second lock, and only who has the turn looks for the lock,
-often; the others look for the turn, seldom. So a busy process can't shut the others out, and the lock is handed
-on within a fraction of a millisecond where SQLite would sleep up to 100. The system drops both when a process
-dies. Other programs are kept out by SQLite's own locks.
+WAL-reset bug needs. Who waits first takes the turn, a second lock, and only who has the turn looks for the
+lock, often; the others look for the turn, seldom. So a busy process can't shut the others out, and the lock
+is handed on within a fraction of a millisecond where SQLite would sleep up to 100. The system drops both when
+a process dies. Other programs are kept out by SQLite's own locks.
 """
 
 import os

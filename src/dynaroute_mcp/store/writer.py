@@ -1,7 +1,7 @@
 """Group commit: what all tasks of a process want written, in as few durable transactions as possible.
 
-While one batch is on its way to the disk the next one gathers; each caller gets the result or the error of its
-own job, after the commit. One thread writes, and it holds the database's lock only while SQLite works.
+While one batch is on its way to the disk the next one gathers; each caller gets the result or the error of
+its own job, after the commit. One thread writes, and it holds the database's lock only while SQLite works.
 """
 
 import logging
