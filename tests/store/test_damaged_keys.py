@@ -1,4 +1,4 @@
-"""A key's row that somebody has edited by hand: it is told by its key, and the others are none the worse for it."""
+"""A key's row that somebody has edited by hand: it is told by its key, and hides no other."""
 
 from contextlib import closing
 from pathlib import Path

@@ -146,7 +146,7 @@ def _in_origin_form(app: ASGIApp) -> ASGIApp:
 
 
 def _put_host(headers: list[tuple[bytes, bytes]], host: bytes) -> None:
-    """Let the host of an absolute address stand in the place of Host, which is ignored (RFC 9112, section 3.2.2)."""
+    """Put the host of an absolute address in the place of Host, as RFC 9112 wants (section 3.2.2)."""
     headers[:] = [(b"host", host), *(header for header in headers if header[0] != b"host")]
 
 

@@ -61,7 +61,7 @@ class Visitor:
             )
 
     def told(self, error: DynarouteError) -> str:
-        """Put an error into words for this visitor; elsewhere than here the log alone has a path of this machine."""
+        """Put an error into words for this visitor; for one elsewhere the log alone has a path."""
         if isinstance(error, StoreUnavailable) and not self.here:
             logger.error("the database can't be used", extra={"reason": str(error)})
             return f"[{error.code}] {error.public}"

@@ -76,7 +76,8 @@ class Gate:
         except AuthenticationFailed as error:
             return _unauthorized(str(error))
         except StoreUnavailable as error:
-            logger.error("the database can't be used", extra={"reason": str(error)})  # noqa: TRY400 -- it says all
+            facts = {"reason": str(error)}
+            logger.error("the database can't be used", extra=facts)  # noqa: TRY400 -- it says all
             return _refusal(503, error.code, error.public)
         except DynarouteError as error:
             logger.warning("%s", error)  # it may name a path of this machine

@@ -175,7 +175,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_link_local(host: str) -> bool:
-    """Tell whether a host, in any form that a resolver takes, is a link-local address or a cloud's metadata service."""
+    """Tell whether a host, however it is written, is link-local or a cloud's metadata service."""
     address = _address_of(host)
     if isinstance(address, ipaddress.IPv6Address):
         address = _inner(address) or address
@@ -197,7 +197,7 @@ _INNER_NETWORKS: Final = (ipaddress.IPv6Network("::/96"), ipaddress.IPv6Network(
 
 
 def _address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Read an address as the system does, which takes one number, hexadecimal and octal ones, and few parts too."""
+    """Read an address as the system does, which also takes one number, hexadecimal, octal and few parts."""
     try:
         plain = host.encode("idna").decode().rstrip(".")  # full-width digits and dots are digits and dots
         return ipaddress.ip_address(plain) if ":" in plain else ipaddress.IPv4Address(socket.inet_aton(plain))

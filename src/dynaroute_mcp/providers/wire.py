@@ -47,8 +47,8 @@ def check_base_url(url: str, *, name: str = "base_url") -> str:
     """Return an address that a key may be sent to, without its trailing slash.
 
     Raises:
-        ConfigurationInvalid: not https (http is for loopback only), no host, a link-local one, or a user, query or
-            fragment in it.
+        ConfigurationInvalid: not https (http is for loopback only), no host, a link-local one, or a
+            user, query or fragment in it.
     """
     try:
         parts = urlsplit(url)

@@ -69,7 +69,7 @@ def key_values(row: KeyRow) -> Row:
 
 
 def read_key(row: Row) -> KeyRow:
-    """Read a row of `KEY_COLUMNS`, and behind them until when an older key of the row is accepted, if one was asked for.
+    """Read a row of `KEY_COLUMNS`; behind them may stand until when an older key of the row is accepted.
 
     Raises:
         StoreCorrupt: it holds what we never write; names the key.
