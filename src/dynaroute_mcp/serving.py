@@ -260,7 +260,7 @@ class Front:
         self._mcp = LateFace(partial(self._make_mcp, transport, allowed_hosts))
         self._mcp_roots = _ROOTS[transport]
         self._streams: set[anyio.CancelScope] = set()
-        self.app = Router(default=self._pass_on, lifespan=self._lifespan)
+        self.app = Router(default=self._pass_on, lifespan=self._lifespan, redirect_slashes=False)
 
     def hang_up(self) -> None:
         """End the MCP streams that wait for something to tell."""
