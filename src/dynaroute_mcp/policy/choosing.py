@@ -25,6 +25,7 @@ from dynaroute_mcp.types import Choice
 
 _DIGITS: Final = 6
 """Qualities are compared at this many digits, so that the order of a sum of floats cannot decide."""
+_PARTS: Final = 10.0**_DIGITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,11 +138,13 @@ def _sift(situation: Situation, screened: Screen, money: Terms) -> _Sifted:
 
 def _examine(situation: Situation, sieve: _Sieve, each: Entrant) -> Contender | Objection:
     expected, prompt = sieve.expected, situation.input_tokens
-    output_tokens = expected.visible_tokens + round(expected.reasoning_tokens * each.thinking)
+    thought = round(expected.reasoning_tokens * each.thinking) if each.thinking else 0
+    output_tokens = expected.visible_tokens + thought
     if prompt > each.prompt_room or prompt + output_tokens > each.room:
         return window(prompt, each, output_tokens)
     fitness = each.unrated if each.ratings is None else sum(map(mul, each.ratings, sieve.weights))
-    return appraise(situation, sieve.money, each.model, round(fitness, _DIGITS), output_tokens)
+    rounded = int(fitness * _PARTS + 0.5) / _PARTS  # as `round` has it, in a third of its time
+    return appraise(situation, sieve.money, each, rounded, output_tokens)
 
 
 def _lead(situation: Situation, money: Terms, ranking: Ranking) -> Lead:

@@ -30,6 +30,8 @@ class Entrant:
     """A model in the running, with what no prompt changes about it."""
 
     model: Model
+    model_id: str
+    provider: str
     ratings: Weights | None
     """`None` when nobody rated it."""
     unrated: float
@@ -40,6 +42,10 @@ class Entrant:
     """Tokens that a prompt may have."""
     room: float
     """Tokens that prompt and expected answer may have, with room for the estimate's error."""
+    context_tokens: int
+    """Tokens that prompt and answer may have at most."""
+    most_output: int
+    """Tokens that an answer may have."""
 
 
 def entrant(catalog: Catalog, asked: Needs, model: Model) -> Entrant:
@@ -47,11 +53,15 @@ def entrant(catalog: Catalog, asked: Needs, model: Model) -> Entrant:
     ladder = catalog.ladder
     return Entrant(
         model=model,
+        model_id=model.id,
+        provider=model.provider,
         ratings=ratings(catalog).get(model.id),
         unrated=ladder.unrated_local if model.free else 0.0,
         thinking=_effort(ladder, asked, model),
         prompt_room=ladder.window_share * model.max_input_tokens if model.max_input_tokens else inf,
         room=ladder.window_share * model.context_tokens,
+        context_tokens=model.context_tokens,
+        most_output=model.max_output_tokens,
     )
 
 
