@@ -291,10 +291,11 @@ class Books:
         dearest = decision.choice.dearest_id
         most = price(catalog, dearest, at, ending.usage) if dearest else None
         paid_usd = cost.total_usd + (decision.classifying.total_usd if decision.classifying else 0)
+        gpt41, own = self._saving(GPT41, decision, ending, paid_usd, at), self._settings.baseline_model
         return Bill(
             cost=cost,
-            gpt41=self._saving(GPT41, decision, ending, paid_usd, at),
-            baseline=self._saving(self._settings.baseline_model, decision, ending, paid_usd, at),
+            gpt41=gpt41,
+            baseline=gpt41 if own == GPT41 else self._saving(own, decision, ending, paid_usd, at),
             versus_highest_pct=saving_pct(most.total_usd, paid_usd) if most else None,
             latency_ms=latency_ms,
         )

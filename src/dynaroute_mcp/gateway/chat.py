@@ -215,4 +215,6 @@ def _cost_headers(answer: Answer) -> dict[str, str]:
 
 def _plain(text: str) -> str:
     """Leave only what may stand in a header."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(char for char in text if char.isascii() and char.isprintable())

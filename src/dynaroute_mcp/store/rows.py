@@ -36,6 +36,7 @@ FEEDBACK_COLUMNS = (
     "prompt_sha256, predicted_category, predicted_level, right_category, right_level, at, text, request_id"
 )
 
+_MAX_USD = MAX_AMOUNT / NANO
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _INTENT_WIDTH = INTENT_COLUMNS.count(",") + 1
@@ -53,8 +54,9 @@ def from_micros(micros: int) -> datetime:
 
 def to_nano(usd: Decimal) -> int:
     """Round dollars to nano-dollars, half to even, clamped to a million dollars either way."""
-    limit = MAX_AMOUNT / NANO
-    return int((max(-limit, min(limit, usd)) * NANO).to_integral_value(ROUND_HALF_EVEN))
+    if not -_MAX_USD <= usd <= _MAX_USD:
+        usd = _MAX_USD if usd > 0 else -_MAX_USD
+    return int((usd * NANO).to_integral_value(ROUND_HALF_EVEN))
 
 
 def from_nano(nano: int) -> Decimal:
