@@ -172,7 +172,7 @@ class Router:
         choice = self._pick(situation, standing)
         notes = (*self._first_notes(request, caller, own), *choice.notes, *standing.warnings)
         return Decision(
-            request_id=f"req_{self._ambient.randbelow(16**24):024x}",
+            request_id=self._ambient.request_id(),
             caller=caller,
             classification=label,
             choice=choice if notes == choice.notes else replace(choice, notes=notes),

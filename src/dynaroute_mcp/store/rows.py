@@ -66,7 +66,7 @@ def from_nano(nano: int) -> Decimal:
 
 def amount(value: int) -> int:
     """Clamp a count to [0, MAX_AMOUNT]."""
-    return max(0, min(MAX_AMOUNT, value))
+    return value if 0 <= value <= MAX_AMOUNT else max(0, min(MAX_AMOUNT, value))
 
 
 def text(value: str) -> str:
