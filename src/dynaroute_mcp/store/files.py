@@ -7,6 +7,7 @@ A process must never open and close the database file beside SQLite: POSIX drops
 import os
 import stat
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from dynaroute_mcp.errors import StoreUnavailable
@@ -48,6 +49,7 @@ def identity(path: Path) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
+@lru_cache(maxsize=16)  # after each commit it is asked for again
 def wal_path(path: Path) -> Path:
     """Name the write-ahead log of a database."""
     return Path(f"{path}-wal")
