@@ -387,3 +387,19 @@ async def test_a_stream_that_its_reader_leaves_speaks_for_the_model() -> None:
 
     (row,) = health.snapshot(START)
     assert (row.successes, row.figures.failures) == (1, 0)
+
+
+async def test_who_brings_keys_along_is_counted_with_all_and_speaks_against_no_health_but_his_own() -> None:
+    shared, own = Health(BreakerSettings(failures=1)), Health(BreakerSettings(failures=1))
+    script = Script({LUNA: [failure(ProviderUnavailable, status=503)] * 5})
+    real = calling(script, health=shared)
+    endpoints = {
+        row.id: Endpoint(provider=row, base_url="https://own.example") for row in CATALOG.providers.values()
+    }
+
+    async with real.apart(endpoints, own).stream(ASK, choice(LUNA, HAIKU)):
+        under_way = real.running.calls
+
+    assert (under_way, real.running.calls) == (1, 0)
+    assert (shared.allow(LUNA, START), own.allow(LUNA, START)) == (True, False)
+    assert {call.endpoint.base_url for call in script.calls} == {"https://own.example"}

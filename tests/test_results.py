@@ -251,6 +251,14 @@ async def test_a_long_list_shows_the_newest_and_counts_all(tmp_path: Path) -> No
     assert wording.listed(KeyList.of("bob", [])) == "bob has no keys."
 
 
+def test_keys_that_cannot_be_read_are_counted_beside_the_others() -> None:
+    result = KeyList.of("bob", [KeyStatus(state="unreadable")] * 2)
+
+    assert (result.count, result.payload()["unreadable"]) == (0, 2)
+    assert "unreadable" not in KeyList.of("bob", []).payload()
+    assert wording.listed(result).endswith("2 more can't be read and work nowhere; DynaRoute's log says why.")
+
+
 async def test_a_test_key_is_told_to_be_one(tmp_path: Path) -> None:
     async with scripted_core(settings(tmp_path)) as core:
         secret = (await core.accounts.generate_key("alice", sandbox=True)).secret

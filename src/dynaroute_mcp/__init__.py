@@ -1,7 +1,8 @@
 """A self-hosted router for language models.
 
 `DynaRouteMCPServer(api_key=...)` runs the MCP server from a program; everything else is reached through the
-commands, the tools or HTTP. Names are loaded when they are asked for, so that importing the package costs nothing.
+commands, the tools or HTTP. Names are loaded when they are asked for, so that importing the package costs
+nothing.
 """
 
 from importlib import import_module

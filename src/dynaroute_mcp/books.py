@@ -1,10 +1,10 @@
 """The price and record steps: what a call may cost is reserved before it, what it did cost is settled after it.
 
-An intent is durable before a provider is asked, its outcome before the answer is given. A fault of the database
-never fails an answer that was paid for; a caller with a ceiling on dollars is refused when nothing can be reserved.
+An intent is durable before a provider is asked, its outcome before the answer is given. A fault of the
+database never fails an answer that was paid for; a caller with a ceiling on dollars is refused when nothing
+can be reserved.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -31,6 +31,7 @@ from dynaroute_mcp.policy import Expectation, Pin
 from dynaroute_mcp.pricing import NOTHING, price, saving, saving_pct
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.store.base import Store
+from dynaroute_mcp.store.rows import json_text
 from dynaroute_mcp.taxonomy import Category, Level
 from dynaroute_mcp.types import (
     Ambient,
@@ -65,7 +66,6 @@ _RECALL_CALLS = 1_000
 """As many of the newest calls tell whose provider counts more than was estimated."""
 
 _NANO = Decimal(10) ** 9
-_COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,10 +291,11 @@ class Books:
         dearest = decision.choice.dearest_id
         most = price(catalog, dearest, at, ending.usage) if dearest else None
         paid_usd = cost.total_usd + (decision.classifying.total_usd if decision.classifying else 0)
+        gpt41, own = self._saving(GPT41, decision, ending, paid_usd, at), self._settings.baseline_model
         return Bill(
             cost=cost,
-            gpt41=self._saving(GPT41, decision, ending, paid_usd, at),
-            baseline=self._saving(self._settings.baseline_model, decision, ending, paid_usd, at),
+            gpt41=gpt41,
+            baseline=gpt41 if own == GPT41 else self._saving(own, decision, ending, paid_usd, at),
             versus_highest_pct=saving_pct(most.total_usd, paid_usd) if most else None,
             latency_ms=latency_ms,
         )
@@ -324,7 +325,7 @@ class Books:
             input_tokens=choice.input_tokens,
             reserved_usd=max_usd,
             sandbox=decision.simulated,
-            decision=_COMPACT.encode(_describe(decision)),
+            decision=json_text(_describe(decision)),
             project=self._settings.project,
         )
 

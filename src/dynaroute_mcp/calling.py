@@ -1,13 +1,12 @@
 """One request down a chain of candidates: clocks, retries, fallback, health, and the trail of every try.
 
-It knows no prices and no books. A provider's failure decides by its class what comes next: another try at the same
-model, the next model, or the end. After the first content has been passed on nothing is tried again.
+It knows no prices and no books. A provider's failure decides by its class what comes next: another try at the
+same model, the next model, or the end. After the first content has been passed on nothing is tried again.
 """
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from copy import copy
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -105,6 +104,7 @@ class Calling:
         health: Health,
         settings: CallSettings,
         ambient: Ambient,
+        running: Running | None = None,
     ) -> None:
         """Take what a call needs.
 
@@ -115,24 +115,31 @@ class Calling:
             health: shared by all requests of this process.
             settings: attempts, back-off and clocks.
             ambient: time, and chance for jitter.
+            running: where calls are counted; `None` counts them apart.
         """
         self._catalog = catalog
         self._endpoints = endpoints
         self._dialects = dialects
         self._health = health
         self._settings = settings
+        self._ambient = ambient
         self._clock = ambient.clock
         self._monotonic = ambient.monotonic
         self._uniform = ambient.uniform
-        self.running = Running()
+        self.running = running or Running()
         """What this process is being answered just now."""
 
     def apart(self, endpoints: Mapping[str, Endpoint], health: Health) -> "Calling":
         """The same for a caller who brings keys along: other endpoints, and a health that is nobody else's."""
-        other = copy(self)
-        other._endpoints = lambda: endpoints  # noqa: SLF001 -- a copy of its own
-        other._health = health  # noqa: SLF001
-        return other
+        return Calling(
+            catalog=self._catalog,
+            endpoints=lambda: endpoints,
+            dialects=self._dialects,
+            health=health,
+            settings=self._settings,
+            ambient=self._ambient,
+            running=self.running,
+        )
 
     async def complete(self, request: ChatRequest, choice: Choice) -> Placed[Completion]:
         """Get a whole answer from the first candidate that gives one.

@@ -1,7 +1,7 @@
 """Which model each running conversation is on, so that its prompt cache is not thrown away.
 
-Kept in memory, bounded and forgotten after an hour without a turn: it is a hint, never a promise. A conversation is
-known by the caller's session id, else by a hash of what it began with; texts are not kept.
+Kept in memory, bounded and forgotten after an hour without a turn: it is a hint, never a promise. A
+conversation is known by the caller's session id, else by a hash of what it began with; texts are not kept.
 """
 
 import hashlib

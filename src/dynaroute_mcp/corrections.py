@@ -1,7 +1,7 @@
 """What people say about a label that was wrong. Kept for a later fit by hand; nothing learns from it by itself.
 
-A correction holds a digest of the prompt, what was predicted and what is right; the prompt only where its owner says
-so. No prompt is in the books, so whoever corrects gives it once more.
+A correction holds a digest of the prompt, what was predicted and what is right; the prompt only where its
+owner says so. No prompt is in the books, so whoever corrects gives it once more.
 """
 
 import hashlib

@@ -26,8 +26,9 @@ DynarouteError
     ├── ProviderGarbled           provider_garbled        a 200 that can't be understood
     └── StreamBroken              stream_broken           a stream that ended badly after its first content
 
-Decide by class and field, never by text. `code` is stable; each face has one table from code to its own status.
-A message says what was wrong and what to do next, and never holds a secret, a prompt or a provider's own text.
+Decide by class and field, never by text. `code` is stable; each face has one table from code to its own
+status. A message says what was wrong and what to do next, and never holds a secret, a prompt or a provider's
+own text.
 """
 
 from collections import Counter
@@ -137,6 +138,16 @@ class StoreUnavailable(DynarouteError):
     """The database can't be read or written just now; the message names the file and the reason."""
 
     code = "store_unavailable"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        public: str = "the database can't be used just now; the server's log and `dynaroute db check` say why",
+    ) -> None:
+        super().__init__(message)
+        self.public = public
+        """What a caller elsewhere is told: no path of this machine."""
 
 
 class StoreCorrupt(StoreUnavailable):

@@ -1,7 +1,8 @@
 """Which counters a request touches, and what is left of them.
 
 A plan limits its owner, a budget limits a project or the whole database. Windows are UTC minutes, days and
-months; sandbox calls have counters of their own. Pure: the store checks and takes, this module only says what.
+months; sandbox calls have counters of their own. Pure: the store checks and takes, this module only says
+what.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -84,7 +85,8 @@ def limits_of(
 ) -> tuple[Limit, ...]:
     """List every limit that a request of this caller touches.
 
-    Without a plan the owner's counters still count, with no ceiling. A key has counters only where it has limits.
+    Without a plan the owner's counters still count, with no ceiling. A key has counters only where it has
+    limits.
     """
     scope = owner_scope(caller.owner, sandbox=caller.sandbox)
     minute = at.astimezone(UTC).replace(second=0, microsecond=0)
@@ -145,7 +147,8 @@ def _limit(  # six facts make a limit, and each call site is one line of a table
 def holds(limits: Iterable[Limit], *, tokens: int, max_usd: Decimal | None) -> tuple[Hold, ...]:
     """Say what to take from each counter: one request, the most tokens, the most dollars.
 
-    A call without a known price takes nothing from a counter of dollars; `priced_only` tells when it must not run.
+    A call without a known price takes nothing from a counter of dollars; `priced_only` tells when it must not
+    run.
     """
     nano = 0 if max_usd is None else int((max_usd * NANO).to_integral_value(rounding="ROUND_CEILING"))
     amount: dict[Metric, int] = {"requests": 1, "tokens": tokens, "nano_usd": nano}

@@ -1,7 +1,8 @@
 """How much more than what is reserved each model's provider counts, learnt call by call.
 
-An estimate of a prompt's tokens is never exact, and a provider may add to it, or lie. What a call turned out to take,
-against the most that was thought possible, becomes the factor by which the next one's reserve is raised. Pure.
+An estimate of a prompt's tokens is never exact, and a provider may add to it, or lie. What a call turned out
+to take, against the most that was thought possible, becomes the factor by which the next one's reserve is
+raised. Pure.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """The ranks that an exact token count needs: where they lie, whether they are whole, how they get there.
 
-tiktoken would download them by itself, without a time-out, in the middle of a call. So it is asked only once the file
-is there and its hash is right; `dynaroute tokens install` is what puts it there.
+tiktoken would download them by itself, without a time-out, in the middle of a call. So it is asked only once
+the file is there and its hash is right; `dynaroute tokens install` is what puts it there.
 """
 
 import hashlib

@@ -1,7 +1,8 @@
 """The third tier: a model that the operator named says what a doubtful prompt is. Off unless it is named.
 
-Here is what it is asked and how its answer is read; the router asks it, as it asks any model. The prompt is data to
-it: quoted as JSON, cut to its ends, and an answer counts only if it is one of the labels that there are.
+Here is what it is asked and how its answer is read; the router asks it, as it asks any model. The prompt is
+data to it: quoted as JSON, cut to its ends, and an answer counts only if it is one of the labels that there
+are.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The path: request -> classify -> choose -> call -> price -> record -> answer.
 
-`Router.choose` stops after the second step: a dry run is the same code, cut short. `complete` and `stream` share
-every step but the call.
+`Router.choose` stops after the second step: a dry run is the same code, cut short. `complete` and `stream`
+share every step but the call.
 """
 
 import logging
@@ -172,7 +172,7 @@ class Router:
         choice = self._pick(situation, standing)
         notes = (*self._first_notes(request, caller, own), *choice.notes, *standing.warnings)
         return Decision(
-            request_id=f"req_{self._ambient.randbelow(16**24):024x}",
+            request_id=self._ambient.request_id(),
             caller=caller,
             classification=label,
             choice=choice if notes == choice.notes else replace(choice, notes=notes),

@@ -1,7 +1,8 @@
 """The composition root: from settings to a running core.
 
-Clock, chance and environment enter here and travel on as arguments. Everything that is opened is opened here and
-closed in reverse. Opening asks nobody: the database file, local servers and providers are first touched by a call.
+Clock, chance and environment enter here and travel on as arguments. Everything that is opened is opened here
+and closed in reverse. Opening asks nobody: the database file, local servers and providers are first touched
+by a call.
 """
 
 import logging

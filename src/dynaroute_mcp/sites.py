@@ -1,8 +1,8 @@
 """Which sites may ask a server on this machine. Pure: headers in, verdict out.
 
 A browser can be led to a loopback port under a foreign name (DNS rebinding), so the Host must be one that no
-stranger's DNS can point here: loopback, a bare address, or a name that the operator allowed. A page may call only from
-loopback, from where the server itself is, or from an allowed name.
+stranger's DNS can point here: loopback, a bare address, or a name that the operator allowed. A page may call
+only from loopback, from where the server itself is, or from an allowed name.
 """
 
 from collections.abc import Set

@@ -41,6 +41,9 @@ _WINDOWS: Final = 16
 _PUNCTUATION: Final = r"!-/:-@\[-`{-~"
 _LATIN: Final = "A-Za-z\u00c0-\u024f\u1e00-\u1eff"
 
+_PLAIN: Final = 10
+"""Of the costs that follow, those that ASCII can have."""
+
 # Tokens of o200k_base for each match; `python -m training.fit_tokens` fits them.
 _COSTS: Final = tuple(
     (re.compile(pattern), cost)
@@ -98,7 +101,8 @@ def estimate_tokens(text: str) -> int:
 
 
 def _cost(text: str) -> float:
-    return sum(cost * len(pattern.findall(text)) for pattern, cost in _COSTS)
+    costs = _COSTS[:_PLAIN] if text.isascii() else _COSTS
+    return sum(cost * len(pattern.findall(text)) for pattern, cost in costs)
 
 
 def estimate_request(request: ChatRequest) -> int:

@@ -662,3 +662,7 @@ class Ambient:
     """A float between two bounds, for jitter."""
     randbelow: Callable[[int], int]
     """A whole number from 0 to below the bound, from a cryptographic source."""
+
+    def request_id(self) -> str:
+        """`req_` and 24 hexadecimal digits; never all `f`, since that bound has a bit more and each draw half a chance."""
+        return f"req_{self.randbelow(16**24 - 1):024x}"

@@ -1,8 +1,9 @@
 """Encrypts what is kept for others: the providers' keys that a DynaRoute key brings along.
 
-AES-256-GCM under a key derived from the master key of the operator. Each ciphertext is bound to the row that it stands
-in and names the master key that made it, so that it opens nowhere else and master keys can be changed. `cryptography`
-is imported when something is first sealed or opened: a start that needs none does not pay for it.
+AES-256-GCM under a key derived from the master key of the operator. Each ciphertext is bound to the row that
+it stands in and names the master key that made it, so that it opens nowhere else and master keys can be
+changed. `cryptography` is imported when something is first sealed or opened: a start that needs none does not
+pay for it.
 """
 
 import base64

@@ -21,7 +21,9 @@ ADMIN = "the-operators-token"
 WORDS = ("Hello", ", ", "world")
 
 _SERVE = """
-import sys
+import os, sys
+if os.environ.get("PARSER") == "h11":
+    sys.modules["httptools"] = None
 from dynaroute_mcp import serving
 from dynaroute_mcp.gateway import connections
 from dynaroute_mcp.logs import configure_logging

@@ -1,6 +1,7 @@
 """A process that asks without end until it is killed; its calls are numbered, so that books and provider compare.
 
-Run as `python -m tests.e2e.killed FOLDER FIRST_NUMBER BASE_URL`. It says `ready` once the first call is answered.
+Run as `python -m tests.e2e.killed FOLDER FIRST_NUMBER BASE_URL`. It says `ready` once the first call is
+answered.
 """
 
 import itertools

@@ -146,7 +146,8 @@ def patience_s(case: Case) -> float:
 def arrived(server: LLMockServer) -> int:
     """Requests that llmock has begun to serve, the unfinished ones included.
 
-    A request is in its journal a moment before it stops being in flight, so that one that just ends is waited for.
+    A request is in its journal a moment before it stops being in flight, so that one that just ends is waited
+    for.
     """
     journal = server.state.journal
     return len(journal.records(wait=0.05)) + journal.in_flight

@@ -2,8 +2,8 @@
 
 Usage: python -m tests.e2e.spender SETTINGS_JSON REQUESTS
 
-Says `ready` once its core is open, and starts all requests together when a line comes on stdin. Its clock stands
-still, so that no minute ends while a test counts.
+Says `ready` once its core is open, and starts all requests together when a line comes on stdin. Its clock
+stands still, so that no minute ends while a test counts.
 """
 
 import json

@@ -49,6 +49,74 @@ def problem(told: bytes) -> dict[str, object]:
     return error
 
 
+@pytest.fixture(scope="module", params=["httptools", "h11"])
+def either(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with each of the two parsers."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with gateway(folder, "http://127.0.0.1:9/v1", PARSER=request.param) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        (b"http://evil.example/health", b"127.0.0.1", 421),
+        (b"http://evil.example:80/health?x=1", b"127.0.0.1", 421),
+        (b"http://127.0.0.1@evil.example/health", b"127.0.0.1", 421),
+        (b"HTTP://EVIL.example/", b"127.0.0.1", 421),
+        (b"http://127.0.0.1:8000/health", b"127.0.0.1:8000", 200),
+        (b"http://localhost/he%61lth?x=http://evil.example/", b"evil.example", 200),
+        (b"/health?x=http://evil.example/", b"127.0.0.1", 200),
+        (b"/health", b"evil.example", 421),
+    ],
+)
+def test_an_absolute_address_is_judged_in_the_place_of_host(
+    either: Gateway, target: bytes, host: bytes, status: int
+) -> None:
+    told = tell(either, b"GET %s HTTP/1.1\r\nHost: %s\r\n" % (target, host) + LAST + b"\r\n")
+
+    assert statuses(told) == [status]
+
+
+@pytest.mark.parametrize("last", [LAST, b""], ids=["close", "keep-alive"])
+@pytest.mark.parametrize(
+    ("path", "status"), [(b"/v1/classify", 401), (b"/no-such-route", 404), (b"/v1/chat/completions", 413)]
+)
+def test_who_sends_a_large_body_reads_why_it_was_refused(
+    either: Gateway, path: bytes, status: int, last: bytes
+) -> None:
+    bearer = b"" if status == 401 else f"Authorization: Bearer {either.key()}\r\n".encode()
+    head = b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\n" % path + bearer + last
+    size = 12 << 20
+    told = b""
+    with socket.create_connection(("127.0.0.1", either.port), timeout=20) as wire:
+        wire.sendall(head + b"Content-Length: %d\r\n\r\n" % size + b"a" * size)
+        while not told.endswith(b"}"):
+            told += wire.recv(65_536)
+        ended = last == b"" or wire.recv(1) == b""
+
+    assert statuses(told) == [status]
+    assert problem(told)["code"] == status
+    assert ended
+
+
+def test_a_body_that_goes_on_behind_its_refusal_is_cut_off(either: Gateway) -> None:
+    sent = 0
+    with (
+        contextlib.suppress(ConnectionError),
+        socket.create_connection(("127.0.0.1", either.port), timeout=20) as wire,
+    ):
+        wire.sendall(
+            b"POST /v1/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999999999\r\n" + LAST
+        )
+        wire.sendall(b"\r\n")
+        while sent < 64 << 20:
+            sent += wire.send(PIECE)
+
+    assert sent < 64 << 20
+    assert statuses(tell(either, HEALTH + LAST + b"\r\n")) == [200]
+
+
 @pytest.mark.parametrize(
     "head",
     [

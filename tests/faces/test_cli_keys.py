@@ -3,10 +3,13 @@
 import json
 import re
 import shlex
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.faces.shell import Shell
+
+from dynaroute_mcp.store.driver import connect
 
 MASTER = "a-master-key-of-more-than-32-characters"
 SECRET = "sk-ant-api03-alices-very-own-key-9f0e"
@@ -184,3 +187,18 @@ def test_a_master_key_that_is_too_short_is_refused_without_being_repeated(shell:
     assert refused.exit_code == 9
     assert "encryption_key" in refused.stderr
     assert MASTER not in refused.stderr
+
+
+def test_a_damaged_key_hides_no_other_and_is_told_by_its_id(shell: Shell) -> None:
+    damaged, sound = made(shell, "--model", "gpt-4.1"), made(shell)
+    with closing(connect(shell.folder / "dynaroute.db")) as connection:
+        connection.execute("UPDATE keys SET models = '{' WHERE key_id = ?", (damaged,))
+    listed, shown = shell("keys", "list", "alice"), shell("keys", "show", damaged)
+
+    assert sound in listed.stdout
+    assert "1 more key can't be read" in listed.stdout
+    assert shell.json("keys", "list", "alice")["unreadable"] == 1
+    assert shown.exit_code == 10
+    assert damaged in shown.stderr
+    assert "dynaroute keys create" in shown.stderr
+    assert shell("keys", "reencrypt").exit_code == 10

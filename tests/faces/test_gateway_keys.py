@@ -1,5 +1,6 @@
 """`/v1/keys` over HTTP: terms and their change, rotation with a grace, providers' keys of a key's own."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from tests.faces.gateway_door import ADMIN, door
 from tests.scripted import HAIKU, Script
 
 from dynaroute_mcp.catalog import load_catalog
+from dynaroute_mcp.store.driver import connect
 
 MASTER = "a-master-key-of-more-than-32-characters"
 SECRET = "sk-ant-api03-alices-very-own-key-9f0e"
@@ -225,3 +227,22 @@ async def test_models_that_only_a_keys_own_provider_serves_are_available_to_it(t
             assert shown.json()["available"] is wanted
 
     assert load_catalog().get_model(HAIKU).provider == "anthropic"
+
+
+async def test_a_damaged_key_is_told_so_and_the_others_are_listed_beside_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with door(tmp_path) as at:
+        new = (await at.client.post("/v1/keys", json={})).json()
+        with closing(connect(at.core.settings.database)) as connection:
+            connection.execute("UPDATE keys SET models = '{' WHERE key_id = ?", (new["key_id"],))
+        listed = (await at.client.get("/v1/keys")).json()
+        called = await at.speaker(new["api_key"]).get("/v1/models")
+        shown = await at.client.get(f"/v1/keys/{new['key_id']}")
+
+    assert (listed["count"], len(listed["keys"]), listed["unreadable"]) == (1, 1, 1)
+    for reply in (called, shown):
+        error = reply.json()["error"]
+        assert (reply.status_code, error["reason"]) == (503, "store_corrupt")
+        assert "dynaroute keys create" in error["message"]
+    assert [r for r in caplog.records if new["key_id"] in str(vars(r).get("reason"))] != []

@@ -7,12 +7,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from mcp import MCPError
 from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import Message, Receive, Scope, Send
-from tests.faces.mcp_clients import ADMIN, Era, app_of, data, http, over_http, text
+from tests.faces.mcp_clients import ADMIN, Era, app_of, data, http, in_memory, over_http, text
 from tests.scripted import Script, scripted_core, settings
 
 from dynaroute_mcp.errors import ConfigurationInvalid, StoreUnavailable
@@ -180,13 +181,14 @@ async def test_a_session_belongs_to_the_key_that_opened_it(core: Core) -> None:
 
 async def test_a_database_that_is_away_is_said(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(_key: str) -> None:
-        raise StoreUnavailable("the database is locked")
+        raise StoreUnavailable("database /srv/dynaroute.db: it is locked", public="the database is locked")
 
     monkeypatch.setattr(core.accounts, "caller_for", away)
 
     reply = await post(core, Authorization="Bearer dr_any")
 
     assert (reply.status_code, reply.json()["error"]) == (503, "store_unavailable")
+    assert reply.json()["error_description"] == "the database is locked"
 
 
 @pytest.mark.parametrize("path", ["/sse", "/messages/?session_id=1", "/mcp", "/no-such-path"])
@@ -256,6 +258,25 @@ async def test_a_test_key_makes_and_revokes_test_keys_only(core: Core) -> None:
     assert refused.is_error
     assert revoked["success"]
     assert (await core.accounts.verify_key(live)).state == "active"
+
+
+async def test_where_the_database_lies_is_for_the_log_and_for_this_machine(
+    core: Core, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = core.settings.database
+    database.write_bytes(b"this is no database, whatever its name says" * 100)
+    async with over_http(app_of(core), ADMIN) as client:
+        called = text(await client.call_tool("dynaroute_list_api_keys", {"user_id": "alice"}))
+        with pytest.raises(MCPError) as read:
+            await client.read_resource("dynaroute://usage")
+    logged = [str(vars(record).get("reason")) for record in caplog.records]
+    async with in_memory(core) as client:
+        here = text(await client.call_tool("dynaroute_list_api_keys", {"user_id": "alice"}))
+
+    away = "[store_corrupt] the server's database is damaged or not a database; its log says what to do"
+    assert (called, read.value.message) == (away, away)
+    assert str(database) in logged[0]
+    assert here.startswith(f"[store_corrupt] database {database} is damaged")
 
 
 async def test_a_test_key_never_reaches_a_paid_provider(core: Core) -> None:

@@ -1,8 +1,8 @@
 """A loopback server that misbehaves on demand, below the level at which a well-made fake could.
 
-It speaks just enough HTTP/1.1 to be asked in any of the three dialects, tells dialect and streaming by the request, and
-answers well unless a fault is due. Faults are queued: `Fault(kind="html502", times=2)` spoils two requests, and
-`times=None` spoils all that follow. Every request is kept in `seen`, in order of arrival.
+It speaks just enough HTTP/1.1 to be asked in any of the three dialects, tells dialect and streaming by the
+request, and answers well unless a fault is due. Faults are queued: `Fault(kind="html502", times=2)` spoils
+two requests, and `times=None` spoils all that follow. Every request is kept in `seen`, in order of arrival.
 """
 
 from collections.abc import AsyncGenerator, Mapping

@@ -1,6 +1,7 @@
 """Faults beyond the first list: odd HTTP below a good answer, and odd documents in good HTTP.
 
-Whatever comes is the whole answer or a `ProviderError`: never half of one that looks whole, never a crash or a hang.
+Whatever comes is the whole answer or a `ProviderError`: never half of one that looks whole, never a crash or
+a hang.
 """
 
 import json

@@ -1,8 +1,9 @@
 """The official SDKs as judges: they take the answers that our adapters read, and send what our adapters send.
 
-The answers have the shapes of the vendors' API references (OpenAI: platform.openai.com/docs/api-reference/chat; Anthropic:
-docs.claude.com/en/api/messages; Google: ai.google.dev/api/generate-content; as the SDKs of 2026-11-22 know them), with
-words and numbers of ours. Each call is made twice, by the SDK and by our adapter, to the same server.
+The answers have the shapes of the vendors' API references (OpenAI:
+platform.openai.com/docs/api-reference/chat; Anthropic: docs.claude.com/en/api/messages; Google:
+ai.google.dev/api/generate-content; as the SDKs of 2026-11-22 know them), with words and numbers of ours. Each
+call is made twice, by the SDK and by our adapter, to the same server.
 """
 
 import json

@@ -86,6 +86,53 @@ def test_any_other_address_is_a_fault_of_the_configuration(url: str) -> None:
         check_base_url(url)
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254",
+        "169.254.1.1:8443",
+        "169.254.169.254.",
+        "2852039166",
+        "0xA9FEA9FE",
+        "0xa9.254.0251.0xfe",
+        "169.254.43518",
+        "\uff11\uff16\uff19\u3002254.169.254",
+        "100.100.100.200",
+        "[fe80::1]",
+        "[fe80::1%25eth0]",
+        "[fd00:ec2::254]",
+        "[::ffff:169.254.169.254]",
+        "[::ffff:a9fe:a9fe]",
+        "[::169.254.169.254]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[2002:a9fe:a9fe::1]",
+    ],
+)
+def test_no_key_is_sent_to_a_clouds_metadata_service_however_its_address_is_written(host: str) -> None:
+    with pytest.raises(ConfigurationInvalid, match=r"base_url must not be .*link-local"):
+        check_base_url(f"https://{host}/v1")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "[::1]",
+        "10.0.0.5",
+        "192.168.1.20:8080",
+        "172.16.3.4",
+        "100.64.0.7",
+        "[fd12:3456::1]",
+        "[::ffff:10.0.0.5]",
+        "models.lan",
+        "169.254.169.254.example.com",
+        f"{'a' * 70}.example",
+    ],
+)
+def test_loopback_and_private_networks_are_where_local_models_live(host: str) -> None:
+    assert check_base_url(f"https://{host}/v1") == f"https://{host}/v1"
+
+
 async def test_a_request_carries_the_key_in_a_header_and_valid_text_in_its_body() -> None:
     provider = answers({"ok": True})
 

@@ -2,7 +2,8 @@
 
 Usage: python -m tests.store.processes DATABASE JOURNAL NAME CALLS TASKS CEILING
 
-A line `tried NAME_N` is journaled before the store is asked, `begun NAME_N` and `settled NAME_N` after it said yes.
+A line `tried NAME_N` is journaled before the store is asked, `begun NAME_N` and `settled NAME_N` after it
+said yes.
 """
 
 import sys

@@ -110,6 +110,7 @@ def test_an_error_of_sqlite_names_the_file_and_the_next_step(
     assert type(caught.value) is kind
     assert str(PATH) in str(caught.value)
     assert words in str(caught.value)
+    assert str(PATH) not in caught.value.public
 
 
 @pytest.mark.parametrize(

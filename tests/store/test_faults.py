@@ -181,7 +181,7 @@ async def test_a_full_disk_is_told_reads_go_on_and_writes_return_with_the_space(
     disk = Disk()
     disk.pages = 1
     async with SqliteStore(path, opener=disk.open) as store:
-        with pytest.raises(StoreUnavailable, match="disk is full"):
+        with pytest.raises(StoreUnavailable, match="disk is full") as full:
             await begin_many(store, "big", 200)
         rows = [row.intent.request_id async for row in store.calls(CallFilter())]
         assert await store.find_key(key_row().digest) == key_row()
@@ -190,6 +190,7 @@ async def test_a_full_disk_is_told_reads_go_on_and_writes_return_with_the_space(
 
         assert await store.find_call("later") is not None
     assert rows[-1] == "req_0"
+    assert full.value.public.startswith("the server's database: the disk is full")
     assert upkeep.check(path).problems == ()
 
 

@@ -1,10 +1,12 @@
 """Makes, checks, changes and revokes keys; tells plans and what is used of them.
 
-A key is `dr_` (or `dr_test_` for the sandbox) and 43 base62 characters, the last six of them a checksum, so that a
-typing error is told from a revoked key without a look-up. Only its SHA-256 is stored; it is shown once.
+A key is `dr_` (or `dr_test_` for the sandbox) and 43 base62 characters, the last six of them a checksum, so
+that a typing error is told from a revoked key without a look-up. Only its SHA-256 is stored; it is shown
+once.
 """
 
 import hmac
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +24,8 @@ from dynaroute_mcp.taxonomy import Strategy
 from dynaroute_mcp.types import Ambient, Caller, Left
 from dynaroute_mcp.vault import Vault
 
+logger = logging.getLogger(__name__)
+
 LOCAL = Caller(owner="local")
 """The owner of the database, on stdio and in the shell without a key: no plan limits them."""
 
@@ -35,7 +39,7 @@ OWNER_PATTERN = rf"^[^{_FORBIDDEN}]*[^\s{_FORBIDDEN}][^{_FORBIDDEN}]*$"
 """What an owner's id looks like, beside its 1 to 200 characters."""
 _OWNER = re.compile(rf"[^{_FORBIDDEN}\ud800-\udfff]{{1,200}}")
 
-KeyState = Literal["active", "revoked", "expired", "not_found", "malformed"]
+KeyState = Literal["active", "revoked", "expired", "not_found", "malformed", "unreadable"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,21 +163,31 @@ class Accounts:
     async def key_statuses(self, owner: str | None) -> Sequence[KeyStatus]:
         """List an owner's keys, or everybody's, with their states, oldest first; plan and use are left out.
 
+        Behind them stands one status without a row for each key that can't be read; the log says which and
+        why.
+
         Raises:
             InvalidRequest: the owner is empty, too long or holds control characters.
         """
-        rows = await self._store.list_keys(owner if owner is None else check_owner(owner))
-        return [KeyStatus(state=self.state_of(row), row=row) for row in rows]
+        owner = owner if owner is None else check_owner(owner)
+        known = [KeyStatus(state=self.state_of(row), row=row) for row in await self._store.list_keys(owner)]
+        faults = await self._store.unreadable_keys(owner)
+        for fault in faults.values():
+            logger.warning("a key can't be read", extra={"reason": str(fault)})
+        return [*known, *(KeyStatus(state="unreadable") for _ in faults)]
 
     async def get_key(self, key_id: str, owner: str | None = None) -> KeyRow:
         """Find a key by its id, among an owner's or everybody's.
 
         Raises:
             NotFound: there is none; the same words whether it is another's or nobody's.
+            StoreCorrupt: its row can't be read.
         """
         rows = await self._store.list_keys(owner)
         row = next((row for row in rows if row.key_id == key_id), None)
         if row is None:
+            if fault := (await self._store.unreadable_keys(owner)).get(key_id):
+                raise fault
             raise NotFound(f"no key has the id {key_id[:80]!r}; list the keys to see which there are")
         return row
 
@@ -262,6 +276,7 @@ class Accounts:
 
         Raises:
             AuthenticationFailed: in the same words whether the key is mistyped, unknown, revoked or expired.
+            StoreCorrupt: what is stored of it can't be read; says what to do.
         """
         row = await self._find(key) if is_well_formed(key) else None
         if row is None or self.state_of(row) != "active":

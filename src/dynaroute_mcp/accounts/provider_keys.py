@@ -109,6 +109,7 @@ class ProviderKeys:
 
         Raises:
             ConfigurationInvalid: there is no master key.
+            StoreCorrupt: a DynaRoute key's row can't be read; those of the others are sealed anew.
         """
         done, current, unreadable = 0, 0, list[tuple[str, str]]()
 
@@ -130,6 +131,8 @@ class ProviderKeys:
         for row in await self._store.list_keys(None):
             if row.provider_keys:
                 await self._store.edit_key(row.key_id, anew)
+        for fault in (await self._store.unreadable_keys(None)).values():
+            raise fault
         return Resealed(done=done, current=current, unreadable=tuple(unreadable))
 
     def readable(self, key_id: str, held: SealedKey) -> bool:

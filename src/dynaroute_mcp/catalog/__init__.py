@@ -1,7 +1,7 @@
 """What models there are, what each is good for, what it costs and how it wants to be called.
 
-The YAML files of `catalog/` become one frozen `Catalog`; a user's overlay adds to it or corrects it. Every name
-that people use for a model resolves here. It knows no keys, no health and no clock.
+The YAML files of `catalog/` become one frozen `Catalog`; a user's overlay adds to it or corrects it. Every
+name that people use for a model resolves here. It knows no keys, no health and no clock.
 """
 
 from dynaroute_mcp.catalog.catalog import Catalog

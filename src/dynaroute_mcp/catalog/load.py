@@ -32,9 +32,9 @@ _WEIGHT_SLACK: Final = 1e-9
 def load_catalog(folder: Path | None = None, overlay: Path | None = None) -> Catalog:
     """Read the catalog from `folder`, else from the package, else from the repository.
 
-    `overlay` is one YAML file with any of the sections `providers`, `profiles`, `models`, `calendars`, `prices`,
-    `baselines` and `plans`. A row with the id of ours corrects the fields that it names, any other row is added.
-    A model that the overlay prices has only the overlay's prices.
+    `overlay` is one YAML file with any of the sections `providers`, `profiles`, `models`, `calendars`,
+    `prices`, `baselines` and `plans`. A row with the id of ours corrects the fields that it names, any other
+    row is added. A model that the overlay prices has only the overlay's prices.
 
     Raises:
         ConfigurationInvalid: a file is missing or wrong; the message names file, row and field.

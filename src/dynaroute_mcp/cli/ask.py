@@ -60,8 +60,8 @@ class RouteOptions(TypedDict):
 def route(prompt: str | None, **options: Unpack[RouteOptions]) -> None:
     """Answer a prompt with the cheapest model that is good enough.
 
-    PROMPT is the text, or `-` for stdin. The answer comes first, then which model gave it, why, what it cost and
-    what GPT-4.1 would have cost.
+    PROMPT is the text, or `-` for stdin. The answer comes first, then which model gave it, why, what it cost
+    and what GPT-4.1 would have cost.
     """
     request = _request(read_prompt(prompt), options)
 

@@ -32,8 +32,8 @@ def catalog() -> None:
 def check_command(ctx: click.Context, *, live: bool, as_json: bool) -> None:
     """Compare every active price, now and on the day of each announced change, with genai-prices and model-prices.
 
-    Offline: the lists are packages. Exit code 1 when a price differs and no override explains it, or, with --live,
-    when a provider does not list a model of ours.
+    Offline: the lists are packages. Exit code 1 when a price differs and no override explains it, or, with
+    --live, when a provider does not list a model of ours.
     """
     if live:
         ctx.exit(_ask_providers(as_json=as_json))

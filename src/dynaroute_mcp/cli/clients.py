@@ -33,8 +33,8 @@ CLIENTS: Final = {
 def config(client: str, *, as_json: bool) -> None:
     """Print the configuration that an MCP client needs.
 
-    The snippet goes to stdout, where it belongs to stderr. Provider keys are never printed: add them under "env",
-    or keep them in the configuration file.
+    The snippet goes to stdout, where it belongs to stderr. Provider keys are never printed: add them under
+    "env", or keep them in the configuration file.
     """
     server = _server(surroundings().environ)
     if not as_json:

@@ -28,8 +28,8 @@ def discover(*, test: bool, again: bool, as_json: bool) -> None:
 
     Looked for on this machine: Ollama, llama.cpp, LM Studio and vLLM.
 
-    A test is one prompt with three small tasks: it shows the speed, and up to which level (3 at most) a model can be
-    trusted. What it showed is remembered beside the database; servers test a few models by themselves.
+    A test is one prompt with three small tasks: it shows the speed, and up to which level (3 at most) a model
+    can be trusted. What it showed is remembered beside the database; servers test a few models by themselves.
     """
 
     async def work(core: Core) -> tuple[LocalModel, ...]:

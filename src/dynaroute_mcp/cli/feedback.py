@@ -31,7 +31,8 @@ class _Feedback(click.Group):
 def feedback() -> None:
     """Correct a label, and list or export what was corrected.
 
-    `feedback REQUEST_ID PROMPT` is short for `feedback add REQUEST_ID PROMPT`. Nothing learns from it by itself.
+    `feedback REQUEST_ID PROMPT` is short for `feedback add REQUEST_ID PROMPT`. Nothing learns from it by
+    itself.
     """
 
 
@@ -53,8 +54,8 @@ def add(
 ) -> None:
     """Say what a request should have been labelled.
 
-    REQUEST_ID stands at the end of every answer. PROMPT is the text that was sent, or `-` for stdin: no prompt is
-    stored with a request. Only its digest is kept here too, unless --keep-text is given.
+    REQUEST_ID stands at the end of every answer. PROMPT is the text that was sent, or `-` for stdin: no
+    prompt is stored with a request. Only its digest is kept here too, unless --keep-text is given.
     """
     given = Correction(
         request_id=request_id,

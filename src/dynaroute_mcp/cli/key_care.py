@@ -104,8 +104,8 @@ def rotate(key_id: str, *, grace_s: int, as_json: bool) -> None:
 def add_provider(key_id: str, provider: str, provider_key: str | None, *, as_json: bool) -> None:
     """Keep PROVIDER's own key for the DynaRoute key KEY_ID, encrypted.
 
-    Requests of that key use it in place of yours. PROVIDER_KEY `-` reads it from stdin; without it you are asked.
-    Needs a master key in DYNAROUTE_ENCRYPTION_KEY; `dynaroute keys master-key` makes one.
+    Requests of that key use it in place of yours. PROVIDER_KEY `-` reads it from stdin; without it you are
+    asked. Needs a master key in DYNAROUTE_ENCRYPTION_KEY; `dynaroute keys master-key` makes one.
     """
     secret = read_key(provider_key)
 

@@ -144,7 +144,10 @@ def list_keys(owner: str, *, as_json: bool) -> None:
                 for row in result.keys
             ],
         )
-        if not result.count:
+        if result.unreadable:
+            more = counted(result.unreadable, "more key")
+            note(f"{more} can't be read and work nowhere; make others in their place, or put a backup back")
+        elif not result.count:
             note(f"{owner} has no keys; `dynaroute keys create {owner}` makes one")
 
     with_core(work)

@@ -71,7 +71,8 @@ def models(**filters: Unpack[ModelFilters]) -> None:
 def cost(model: str, prompt_tokens: int, completion_tokens: int, *, as_json: bool) -> None:
     """Price a number of tokens on a model, beside GPT-4.1.
 
-    MODEL is any of its names: "Gemini 2.5 Flash", gemini-2.5-flash, google/gemini-2.5-flash. IN and OUT are tokens.
+    MODEL is any of its names: "Gemini 2.5 Flash", gemini-2.5-flash, google/gemini-2.5-flash. IN and OUT are
+    tokens.
     """
 
     async def work(core: Core) -> None:

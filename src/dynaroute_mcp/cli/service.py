@@ -36,8 +36,9 @@ def serve(
 ) -> None:
     """Serve the API and the MCP tools over HTTP, or stdio.
 
-    On HTTP a caller needs a key made by `dynaroute keys create`, sent as `Authorization: Bearer dr_...`. To listen
-    beyond this machine an admin token must be set (DYNAROUTE_ADMIN_TOKEN). SIGHUP reads the configuration anew.
+    On HTTP a caller needs a key made by `dynaroute keys create`, sent as `Authorization: Bearer dr_...`. To
+    listen beyond this machine an admin token must be set (DYNAROUTE_ADMIN_TOKEN). SIGHUP reads the
+    configuration anew.
     """
     chosen = settings()
     if transport == "stdio":

@@ -93,8 +93,8 @@ def usage(ctx: click.Context, **options: Unpack[UsageOptions]) -> None:
 def reprice(*, dry_run: bool, as_json: bool) -> None:
     """Price recorded calls anew, by today's catalog and the day of each call.
 
-    For prices that were wrong when they were recorded. Each changed call keeps what it had cost; limits and budgets
-    keep counting what was charged then. A cost that is not known any more stays.
+    For prices that were wrong when they were recorded. Each changed call keeps what it had cost; limits and
+    budgets keep counting what was charged then. A cost that is not known any more stays.
     """
 
     async def work(core: Core) -> tuple[Repriced, ...]:

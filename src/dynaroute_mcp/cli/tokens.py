@@ -65,8 +65,9 @@ def count(text: str | None, encoding: str, *, as_json: bool) -> None:
 def install(encoding: str, carried: Path | None, *, as_json: bool) -> None:
     """Fetch the ranks of an encoding once, check them, and keep them for exact counts.
 
-    They come from OpenAI's public address, or from --file; either way their SHA-256 must be the known one. This is
-    the only command that fetches anything that is no answer of a provider. TIKTOKEN_CACHE_DIR names another folder.
+    They come from OpenAI's public address, or from --file; either way their SHA-256 must be the known one.
+    This is the only command that fetches anything that is no answer of a provider. TIKTOKEN_CACHE_DIR names
+    another folder.
     """
     there = find_ranks(encoding)
     if there is None:

@@ -36,7 +36,7 @@ def create_app(
         core=core,
         clock=ambient.clock,
         monotonic=ambient.monotonic,
-        new_id=lambda: f"req_{ambient.randbelow(16**24):024x}",
+        new_id=ambient.request_id,
         cache=Cache(ambient.monotonic),
         metrics=Metrics(ambient.monotonic),
     )

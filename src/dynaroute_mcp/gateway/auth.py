@@ -1,17 +1,17 @@
 """The gate before every request: which site asks, with which key; and what stands on every answer.
 
-Browsers are kept out by Host and Origin, strangers by the key. A failed key is answered in the same words whether it
-is mistyped, unknown, revoked or expired; failures are counted by address, and never lock out a key that is valid.
+Browsers are kept out by Host and Origin, strangers by the key. A failed key is answered in the same words
+whether it is mistyped, unknown, revoked or expired; failures are counted by address, and never lock out a key
+that is valid.
 """
 
 import hmac
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,7 +20,7 @@ from dynaroute_mcp.accounts import is_well_formed
 from dynaroute_mcp.errors import AuthenticationFailed, DynarouteError
 from dynaroute_mcp.gateway.quota import quota_headers
 from dynaroute_mcp.gateway.refusal import Refusal, error_response
-from dynaroute_mcp.gateway.session import DESK_KEY, LEFT_KEY, SCOPE_KEY, Desk, Session
+from dynaroute_mcp.gateway.session import DESK_KEY, LEFT_KEY, SCOPE_KEY, Desk, Session, fields_of
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.types import Caller
 
@@ -82,7 +82,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers = fields_of(scope)
         scope[DESK_KEY] = self._desk
         given = headers.get("x-request-id", "")
         given_id = given if _GIVEN_ID.fullmatch(given) else None
@@ -103,7 +103,7 @@ class Gate:
                 crash = Refusal(500, "internal error; the log has the reason", reason="internal")
                 await error_response(crash, request_id)(scope, receive, stamp)
 
-    def _check_site(self, headers: Headers) -> None:
+    def _check_site(self, headers: Mapping[str, str]) -> None:
         fault = sites.fault(headers.get("host", ""), headers.get("origin"), self._allowed)
         if fault == "host":
             raise Refusal(
@@ -112,12 +112,14 @@ class Gate:
         if fault == "origin":
             raise Refusal(403, "pages of this origin may not call this server", reason="invalid_origin")
 
-    def _is_open(self, scope: Scope, headers: Headers) -> bool:
+    def _is_open(self, scope: Scope, headers: Mapping[str, str]) -> bool:
         if scope["path"] in OPERATOR_PATHS:
             return sites.is_loopback(_address(scope)) and _FORWARDED.isdisjoint(headers.keys())
         return scope["path"] in OPEN_PATHS
 
-    async def _admit(self, headers: Headers, scope: Scope, request_id: str, given_id: str | None) -> Session:
+    async def _admit(
+        self, headers: Mapping[str, str], scope: Scope, request_id: str, given_id: str | None
+    ) -> Session:
         core = await self._desk.core()
         scheme, _, key = headers.get("authorization", "").partition(" ")
         key = key.strip() if scheme.casefold() == "bearer" else ""

@@ -1,7 +1,7 @@
 """`POST /v1/chat/completions`: one answer, whole or as a stream.
 
-A stream's status is decided by its first content: a failure before it is a real HTTP error, a failure after it an
-error event without `[DONE]`. A client that hangs up cancels the call; what was delivered is billed.
+A stream's status is decided by its first content: a failure before it is a real HTTP error, a failure after
+it an error event without `[DONE]`. A client that hangs up cancels the call; what was delivered is billed.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from dynaroute_mcp.errors import DynarouteError
 from dynaroute_mcp.gateway import cache, decode, encode, guardrail
 from dynaroute_mcp.gateway.receiving import CLIENT_LEFT, read_body, unless_hung_up
 from dynaroute_mcp.gateway.refusal import envelope
-from dynaroute_mcp.gateway.session import LEFT_KEY, Desk, Session, desk_of, session_of
+from dynaroute_mcp.gateway.session import LEFT_KEY, Desk, Session, desk_of, fields_of, session_of
 from dynaroute_mcp.gateway.wire import ChatBody
 from dynaroute_mcp.results import short
 from dynaroute_mcp.types import (
@@ -39,12 +39,13 @@ async def complete(request: Request) -> Response:
     """Answer a chat request."""
     session, desk = session_of(request), desk_of(request)
     body = decode.body_of(ChatBody, await read_body(request))
-    strategy = request.headers.get("x-routing-strategy")
+    fields = fields_of(request.scope)
+    strategy = fields.get("x-routing-strategy")
     asked, dropped = decode.chat_request(body, strategy=strategy)
-    if guardrail.wanted(request.headers.get("x-gr-guardrails")):
+    if guardrail.wanted(fields.get("x-gr-guardrails")):
         guardrail.moderate(asked)
     job = Job(session, desk, asked, dropped, usage_apart=_usage_apart(body))
-    ttl_s = cache.ttl_of(request.headers.get("x-gr-cache-ttl"))
+    ttl_s = cache.ttl_of(fields.get("x-gr-cache-ttl"))
     if ttl_s:
         job.keep_for(ttl_s, cache.key_of(session.caller, body, strategy))
     if job.found is not None:
@@ -215,4 +216,6 @@ def _cost_headers(answer: Answer) -> dict[str, str]:
 
 def _plain(text: str) -> str:
     """Leave only what may stand in a header."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(char for char in text if char.isascii() and char.isprintable())

@@ -1,7 +1,8 @@
-"""Connections of clients: how many there may be at once, and how long one may keep silent.
+"""Connections of clients: how many there may be at once, how long one may keep silent, and how one is closed.
 
-Each connection takes a file descriptor, and each request one more to its provider. As many clients are let in as leave
-room for that; the others are told so at once, in the words of every other error, and never wait for ever.
+Each connection takes a file descriptor, and each request one more to its provider. As many clients are let in
+as leave room for that; the others are told so at once, in the words of every other error, and never wait for
+ever.
 """
 
 import contextlib
@@ -25,6 +26,12 @@ STALLED_S: Final = 30.0
 
 HEADERS_S: Final = 15.0
 """A connection that sends no whole request head for one to two such spans is cut off; at once where all are taken."""
+
+LINGER_S: Final = 5.0
+"""How long a client that was answered before its body had come may go on sending it."""
+
+LINGER_BYTES: Final = 32 * 1024 * 1024
+"""How much of that body is read and thrown away."""
 
 _CROWDED_S: Final = 1.0
 """How long a connection too many may take to send its request head and be refused."""
@@ -58,14 +65,21 @@ def let_in() -> int:
 
 
 class Patient(Connection):  # type: ignore[misc, valid-type]  # one of uvicorn's two, by what is installed
-    """An HTTP connection that is cut when its client neither reads its answer nor sends its request."""
+    """An HTTP connection that is cut when its client neither reads its answer nor sends its request.
+
+    A client may be answered while it still sends a body. To close then would reset the connection, and many a
+    client would never see its answer (RFC 9112, section 9.6): so a bounded rest of the body is read first.
+    """
 
     room = MAX_CONNECTIONS
     _stalled: Any = None  # Any: the loop's timer handle; the loop's own module stays out of here
+    _lingering: Any = None  # Any: as above
+    _unread = LINGER_BYTES
 
-    def connection_made(self, transport: object) -> None:
+    def connection_made(self, transport: Any) -> None:  # Any: as above
         """Begin to watch; one too many is refused as soon as it asks."""
-        super().connection_made(transport)
+        self._wire = transport
+        super().connection_made(_Lingering(transport, self))
         crowded = len(self.connections) > self.room
         if crowded:
             self.app = _refuse
@@ -75,9 +89,37 @@ class Patient(Connection):  # type: ignore[misc, valid-type]  # one of uvicorn's
         """Stop watching, and what is done for the client."""
         self._watch.cancel()
         self._give_time()
+        if self.lingering:
+            self._lingering.cancel()
         if self.cycle is not None:
             hang_up(self.cycle.scope)
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; behind a last answer nobody wants it."""
+        if not self.lingering:
+            super().data_received(data)
+            return
+        self._unread -= len(data)
+        if self._unread < 0:
+            self._wire.close()
+
+    @property
+    def lingering(self) -> bool:
+        """The last answer has left, and the rest of a body may still come."""
+        return self._lingering is not None
+
+    def close(self) -> None:
+        """Close, at once or after a bounded rest of a body."""
+        if self.lingering or self._wire.is_closing():
+            return
+        if self.cycle is None or not self.cycle.more_body:
+            self._wire.close()
+            return
+        self._lingering = self.loop.call_later(LINGER_S, self._wire.close)
+        with contextlib.suppress(OSError):  # the client has left
+            self._wire.write_eof()
+        self._wire.resume_reading()
 
     def pause_writing(self) -> None:
         """The client reads too slowly: wait, but not for ever."""
@@ -101,6 +143,23 @@ class Patient(Connection):  # type: ignore[misc, valid-type]  # one of uvicorn's
             self.transport.abort()
         else:
             self._watch = self.loop.call_later(HEADERS_S, self._look, self.cycle)
+
+
+class _Lingering:
+    """A transport that is closed as its connection wants it."""
+
+    def __init__(self, transport: Any, connection: Patient) -> None:  # Any: a transport of the loop
+        self._transport = transport
+        self._connection = connection
+        self.write = transport.write
+        self.close = connection.close
+
+    def is_closing(self) -> bool:
+        """Tell whether nothing more may be written."""
+        return self._connection.lingering or bool(self._transport.is_closing())
+
+    def __getattr__(self, name: str) -> Any:  # Any: whatever else a transport has
+        return getattr(self._transport, name)
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:

@@ -35,12 +35,17 @@ _FORMATS: Final[Mapping[str, ResponseFormat]] = {
     "text": ResponseFormat(kind="text"),
     "json_object": ResponseFormat(kind="json"),
 }
-_DIRECT: Final = (
-    *("temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty", "logit_bias"),
-    *("logprobs", "top_logprobs", "n", "parallel_tool_calls", "reasoning_effort", "verbosity"),
+_DIRECT: Final = frozenset(
+    {"temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty", "logit_bias"}
+    | {"logprobs", "top_logprobs", "n", "parallel_tool_calls", "reasoning_effort", "verbosity"}
 )
 """Parameters that mean the same here and there."""
 
+_CHOICES: Final[Mapping[str, ToolChoice]] = {
+    "auto": ToolChoice(mode="auto"),
+    "none": ToolChoice(mode="none"),
+    "required": ToolChoice(mode="required"),
+}
 _MAX_SHOWN: Final = 600
 
 B = TypeVar("B", bound=BaseModel)
@@ -214,12 +219,7 @@ def _tool(tool: wire.ToolSpec) -> Tool:
 def _tool_choice(choice: wire.NamedTool | str | None) -> ToolChoice | None:
     if isinstance(choice, wire.NamedTool):
         return ToolChoice(mode="named", name=choice.function.name)
-    modes: Mapping[str, ToolChoice] = {
-        "auto": ToolChoice(mode="auto"),
-        "none": ToolChoice(mode="none"),
-        "required": ToolChoice(mode="required"),
-    }
-    return modes[choice] if choice else None
+    return _CHOICES[choice] if choice else None
 
 
 def _response_format(asked: wire.PlainFormat | wire.SchemaFormat | None) -> ResponseFormat | None:
@@ -237,7 +237,7 @@ def _parameters(body: wire.ChatBody) -> Parameters:
     return Parameters(
         max_tokens=body.max_completion_tokens or body.max_tokens,
         stop=stop,
-        **{name: getattr(body, name) for name in _DIRECT},
+        **{name: getattr(body, name) for name in _DIRECT & body.model_fields_set},
     )
 
 

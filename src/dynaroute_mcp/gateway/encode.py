@@ -159,8 +159,9 @@ def piece(head: Head, event: StreamEvent, provider: str) -> bytes:
 def ending(answer: "Answer", head: Head, dropped: Sequence[str], *, usage_apart: bool) -> Iterable[bytes]:
     """The last events of a stream that ended well.
 
-    The usage rides on the chunk that carries `finish_reason`, because published clients index `choices[0]` of every
-    chunk; whoever asked for `stream_options.include_usage` knows the extra chunk, and gets it there and only there.
+    The usage rides on the chunk that carries `finish_reason`, because published clients index `choices[0]` of
+    every chunk; whoever asked for `stream_options.include_usage` knows the extra chunk, and gets it there and
+    only there.
     """
     told = usage(answer)
     last: shapes.ChatChunk = {

@@ -1,7 +1,7 @@
 """Refuses prompts that hold obvious personal data, before anybody is asked. What was found is named, never repeated.
 
-Only patterns that prove themselves count: a card number must pass Luhn's check, an IBAN its remainder. Expressions
-are linear in the text: no nested repeats.
+Only patterns that prove themselves count: a card number must pass Luhn's check, an IBAN its remainder.
+Expressions are linear in the text: no nested repeats.
 """
 
 import re

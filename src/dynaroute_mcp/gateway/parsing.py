@@ -1,13 +1,16 @@
 """Requests as httptools parses them, with what it leaves open: how large a head may be, and what is in one.
 
-llhttp bounds neither head nor trailers, hands trailers out as if they were headers, takes several Hosts, and drops the
-body of a request that offers an upgrade, as Java's own client does with `h2c`. h11, which stands in where httptools
-does not run, does all this by itself.
+llhttp bounds neither head nor trailers, hands trailers out as if they were headers, takes several Hosts, and
+drops the body of a request that offers an upgrade, as Java's own client does with `h2c`. h11, which stands in
+where httptools does not run, does all this by itself. Neither heeds whom an absolute address is for.
 """
 
+import re
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import unquote
 
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from dynaroute_mcp.gateway.refusal import Refusal, error_response
@@ -22,6 +25,7 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 """Of a request's head, or of what stands between two pieces of its body; beyond it a read's worth may come."""
 
 _DECLINED: Final = frozenset({b"upgrade", b"http2-settings"})
+_ABSOLUTE: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 
 
 class Bounded(HttpToolsProtocol):
@@ -60,6 +64,8 @@ class Bounded(HttpToolsProtocol):
         self._unused, self._in_head = 0, False
         if sum(name == b"host" for name, _ in self.headers) > 1:
             raise ValueError("more than one Host")
+        if absolute := _ABSOLUTE.match(self.url):
+            _put_host(self.headers, absolute[1])
         self._offered = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         if not self._offered:
             super().on_headers_complete()
@@ -119,5 +125,30 @@ class Bounded(HttpToolsProtocol):
         self.transport.close()
 
 
-Connection = AutoHTTPProtocol if httptools is None else Bounded  # type: ignore[redundant-expr]  # as above
+class Plain(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # h11's, where this is used
+    """An HTTP connection of h11, which leaves an absolute address in the path."""
+
+    def connection_made(self, transport: object) -> None:
+        """Begin."""
+        super().connection_made(transport)
+        self.app = _in_origin_form(self.config.loaded_app)
+
+
+def _in_origin_form(app: ASGIApp) -> ASGIApp:
+    async def pass_on(scope: Scope, receive: Receive, send: Send) -> None:
+        if absolute := _ABSOLUTE.match(scope["raw_path"]):
+            _put_host(scope["headers"], absolute[1])
+            scope["raw_path"] = scope["raw_path"][absolute.end() :] or b"/"
+            scope["path"] = unquote(scope["raw_path"])
+        await app(scope, receive, send)
+
+    return pass_on
+
+
+def _put_host(headers: list[tuple[bytes, bytes]], host: bytes) -> None:
+    """Put the host of an absolute address in the place of Host, as RFC 9112 wants (section 3.2.2)."""
+    headers[:] = [(b"host", host), *(header for header in headers if header[0] != b"host")]
+
+
+Connection = Plain if httptools is None else Bounded  # type: ignore[redundant-expr]  # as above
 """What uvicorn would take of itself, bounded."""

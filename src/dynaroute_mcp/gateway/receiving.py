@@ -7,6 +7,7 @@ import anyio
 from starlette.requests import Request
 
 from dynaroute_mcp.gateway.refusal import Refusal
+from dynaroute_mcp.gateway.session import fields_of
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 BODY_S: Final = 30.0
@@ -72,7 +73,7 @@ def hang_up(scope: MutableMapping[str, Any]) -> None:
 
 
 def _check_headers(request: Request) -> None:
-    headers = request.headers
+    headers = fields_of(request.scope)
     if headers.get("content-encoding", "identity") != "identity":
         raise Refusal(415, "send the body uncompressed", reason="unsupported_encoding", headers=_CLOSE)
     kind = headers.get("content-type", "application/json").partition(";")[0].strip().casefold()

@@ -1,7 +1,7 @@
 """What goes wrong, on the wire: one envelope for every route, and one table from our codes to HTTP.
 
-`Refusal` is for what the gateway itself refuses (a body too large, no such route); the core's errors pass through the
-table. A message is ours alone: no provider's text, no secret, no prompt.
+`Refusal` is for what the gateway itself refuses (a body too large, no such route); the core's errors pass
+through the table. A message is ours alone: no provider's text, no secret, no prompt.
 """
 
 import logging
@@ -74,7 +74,6 @@ _TYPES: Final = {
 """OpenAI's word for each status; everything else is a `server_error`."""
 
 _MAX_MESSAGE: Final = 4_000
-_NO_DATABASE: Final = "the database can't be used just now; the server's log and `dynaroute db check` say why"
 
 
 class Refusal(Exception):
@@ -121,9 +120,7 @@ def refusal_of(error: DynarouteError | HTTPException | Refusal) -> Refusal:
         kind = "rate_limit_error" if error.limit.startswith("requests") else "insufficient_quota"
     if isinstance(error, LimitExceeded | ProviderError) and error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-    said = (
-        _NO_DATABASE if isinstance(error, StoreUnavailable) else str(error)
-    )  # it names a path of this machine
+    said = error.public if isinstance(error, StoreUnavailable) else str(error)
     return Refusal(status, said, reason=error.code, param=param, kind=kind, headers=headers)
 
 

@@ -1,11 +1,12 @@
 """Who asks, and what the process gives a request to work with."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from dynaroute_mcp.errors import PermissionDenied
 from dynaroute_mcp.types import Caller
@@ -19,6 +20,8 @@ SCOPE_KEY: Final = "dynaroute.session"
 """Where the gate leaves the session in the ASGI scope."""
 LEFT_KEY: Final = "dynaroute.left"
 """Where an answer leaves what its caller has left, if it knows."""
+FIELDS_KEY: Final = "dynaroute.fields"
+"""Where the header fields are kept once they were read."""
 DESK_KEY: Final = "dynaroute.desk"
 """Where it leaves what the process has."""
 
@@ -59,6 +62,16 @@ class Session:
             raise PermissionDenied(
                 "a key sees and manages its own owner's keys and usage only; use that owner's key, or the admin token"
             )
+
+
+def fields_of(scope: Scope) -> Mapping[str, str]:
+    """Header fields by name in small letters; of one that comes several times the first."""
+    fields: Mapping[str, str] | None = scope.get(FIELDS_KEY)
+    if fields is None:
+        pairs = reversed([*scope["headers"]])
+        fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
+        scope[FIELDS_KEY] = fields
+    return fields
 
 
 def session_of(request: Request) -> Session:

@@ -1,7 +1,7 @@
 """The JSON that leaves: shapes of answers, from which the OpenAPI document is made.
 
-Typed dictionaries and not models: an answer is built from our own values and needs no validation on its way out.
-Dollars have six decimals; an unknown figure is `null`, never 0.
+Typed dictionaries and not models: an answer is built from our own values and needs no validation on its way
+out. Dollars have six decimals; an unknown figure is `null`, never 0.
 """
 
 from typing import Any, Literal, NotRequired

@@ -1,7 +1,8 @@
 """Bodies of chat requests, as OpenAI writes them. Validated here, once; what is behind it trusts them.
 
 Every field has a policy: it is mapped, refused with the reason (`REFUSED`), or left out and named in
-`dropped_params`. Numbers are strict (no booleans, no strings) and bounded. An address to call is never among them.
+`dropped_params`. Numbers are strict (no booleans, no strings) and bounded. An address to call is never among
+them.
 """
 
 from typing import Annotated, Final, Literal

@@ -1,8 +1,8 @@
 """Who is well enough to be asked: a circuit breaker per model, and how its calls went lately.
 
-A model that keeps failing is left alone for a while, then one call may probe it. A rate limit only cools a model
-down; it is no failure. A rejected key or an empty account cools its whole provider. Pure state: the clock is an
-argument, and nothing here waits, calls or logs.
+A model that keeps failing is left alone for a while, then one call may probe it. A rate limit only cools a
+model down; it is no failure. A rejected key or an empty account cools its whole provider. Pure state: the
+clock is an argument, and nothing here waits, calls or logs.
 """
 
 from collections import deque
@@ -192,7 +192,8 @@ class Health:
     def conditions(self, now: datetime) -> Mapping[str, Condition]:
         """How models did lately, by id, and providers that are degraded as a whole; nobody else is in it.
 
-        A model with too few calls of its own is judged by its provider's. Worked out anew once a second at most.
+        A model with too few calls of its own is judged by its provider's. Worked out anew once a second at
+        most.
         """
         known_at = self._conditions_at
         if known_at is None or not 0 <= (now - known_at).total_seconds() < _CONDITIONS_EVERY_S:

@@ -83,8 +83,8 @@ def figures(tries: Iterable[Try]) -> Figures:
 def tries_of(outcome: Outcome) -> Iterator[tuple[str, str, Try]]:
     """Read the tries of a recorded call, oldest first: model, provider, and how it went.
 
-    When each one ended is known of the last only, so that all are taken to be of its time. How long a streamed
-    answer took is read where the call needed one try; else the tries before it are in the time.
+    When each one ended is known of the last only, so that all are taken to be of its time. How long a
+    streamed answer took is read where the call needed one try; else the tries before it are in the time.
     """
     last = len(outcome.attempts) - 1
     for number, attempt in enumerate(outcome.attempts):

@@ -1,7 +1,7 @@
 """How a model does just now: sums in which a call counts half as much for every half-life that has passed.
 
-Few calls prove little: the share of failures is taken as if some good calls had been there before. Pure, and of
-constant size.
+Few calls prove little: the share of failures is taken as if some good calls had been there before. Pure, and
+of constant size.
 """
 
 from dataclasses import dataclass

@@ -6,18 +6,21 @@ this server past its gate (a transport started by other means) is a stranger: wh
 rest is closed.
 """
 
+import logging
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 
-from dynaroute_mcp.errors import AuthenticationFailed, PermissionDenied
+from dynaroute_mcp.errors import AuthenticationFailed, DynarouteError, PermissionDenied, StoreUnavailable
 from dynaroute_mcp.types import Caller
 
 if TYPE_CHECKING:
     from dynaroute_mcp.runtime import Core
+
+logger = logging.getLogger(__name__)
 
 SCOPE_KEY: Final = "dynaroute.visitor"
 """Where the HTTP gate leaves the visitor in the ASGI scope."""
@@ -30,6 +33,8 @@ class Visitor:
     kind: Literal["operator", "keyholder", "stranger"]
     caller: Caller | None = None
     """Set for a keyholder."""
+    here: bool = False
+    """On stdio: this machine's user, who may read its paths."""
 
     async def caller_in(self, core: "Core") -> Caller:
         """Tell on whose behalf to work: the key's owner, or for the operator the identity of this process.
@@ -55,6 +60,13 @@ class Visitor:
                 "a key manages its own owner's keys only; use that owner's key, or the admin token"
             )
 
+    def told(self, error: DynarouteError) -> str:
+        """Put an error into words for this visitor; for one elsewhere the log alone has a path."""
+        if isinstance(error, StoreUnavailable) and not self.here:
+            logger.error("the database can't be used", extra={"reason": str(error)})
+            return f"[{error.code}] {error.public}"
+        return f"[{error.code}] {error}"
+
     @property
     def sandboxed(self) -> bool:
         """A test key: what it makes or revokes is test keys only."""
@@ -62,6 +74,7 @@ class Visitor:
 
 
 OPERATOR: Final = Visitor(kind="operator")
+_OWNER: Final = replace(OPERATOR, here=True)
 STRANGER: Final = Visitor(kind="stranger")
 
 _visitor: ContextVar[Visitor] = ContextVar("dynaroute_visitor", default=STRANGER)
@@ -77,7 +90,7 @@ async def remember_visitor(
     call_next: CallNext,
 ) -> HandlerResult:
     """Note for the time of one message who sent it: each message is judged by the request that brought it."""
-    token = _visitor.set(OPERATOR if ctx.request is None else _from_scope(ctx.request.scope))
+    token = _visitor.set(_OWNER if ctx.request is None else _from_scope(ctx.request.scope))
     try:
         return await call_next(ctx)
     finally:

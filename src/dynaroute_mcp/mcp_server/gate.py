@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dynaroute_mcp import sites
-from dynaroute_mcp.errors import AuthenticationFailed, DynarouteError
+from dynaroute_mcp.errors import AuthenticationFailed, DynarouteError, StoreUnavailable
 from dynaroute_mcp.mcp_server.access import OPERATOR, SCOPE_KEY, Visitor
 
 if TYPE_CHECKING:
@@ -75,6 +75,10 @@ class Gate:
             visitor = await self._visitor(key)
         except AuthenticationFailed as error:
             return _unauthorized(str(error))
+        except StoreUnavailable as error:
+            facts = {"reason": str(error)}
+            logger.error("the database can't be used", extra=facts)  # noqa: TRY400 -- it says all
+            return _refusal(503, error.code, error.public)
         except DynarouteError as error:
             logger.warning("%s", error)  # it may name a path of this machine
             return _refusal(503, error.code, "this server can't work just now; its log says why")

@@ -17,6 +17,7 @@ from mcp.types import (
 from pydantic import Field
 
 from dynaroute_mcp.errors import DynarouteError, UnknownName
+from dynaroute_mcp.mcp_server.access import visitor
 from dynaroute_mcp.mcp_server.tools import usage_summary
 from dynaroute_mcp.results import HealthReport, ModelList, ModelRow
 from dynaroute_mcp.taxonomy import Category, Level
@@ -40,7 +41,7 @@ def expected(read: Callable[P, Awaitable[object]]) -> Callable[P, Awaitable[str]
         except UnknownName as error:
             raise ResourceNotFoundError(str(error)) from error
         except DynarouteError as error:
-            raise ResourceError(f"[{error.code}] {error}") from error
+            raise ResourceError(visitor().told(error)) from error
 
     return call
 

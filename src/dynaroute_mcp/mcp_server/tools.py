@@ -52,7 +52,7 @@ def expected(tool: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         try:
             return await tool(*args, **kwargs)
         except DynarouteError as error:
-            raise ToolError(f"[{error.code}] {error}") from error
+            raise ToolError(visitor().told(error)) from error
 
     return call
 

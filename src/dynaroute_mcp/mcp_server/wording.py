@@ -117,7 +117,7 @@ def revoked(result: RevokedKey) -> str:
 
 def listed(result: KeyList) -> str:
     """List an owner's keys."""
-    if not result.count:
+    if not result.count and not result.unreadable:
         return f"{result.user_id} has no keys."
     lines = [
         f"{key.key_id}  {key.masked_key}  {key.status}  {key.tier}  made {key.created_at}  "
@@ -125,6 +125,8 @@ def listed(result: KeyList) -> str:
         for key in result.keys
     ]
     cut = f" (the newest {len(lines)} shown)" if result.truncated else ""
+    if result.unreadable:
+        lines.append(f"{result.unreadable:,} more can't be read and work nowhere; DynaRoute's log says why.")
     return "\n".join([f"{result.user_id} has {result.count:,} keys{cut}:", *lines])
 
 

@@ -1,7 +1,7 @@
 """Which model answers a request: hard filters, then what is demanded, then what it costs.
 
-Pure functions over values. The catalog says what models are good for and cost, the classification what a prompt
-demands; here the two meet, and every decision can be explained.
+Pure functions over values. The catalog says what models are good for and cost, the classification what a
+prompt demands; here the two meet, and every decision can be explained.
 """
 
 from dynaroute_mcp.policy.choosing import choose

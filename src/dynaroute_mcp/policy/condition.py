@@ -38,10 +38,11 @@ def handicap(situation: Situation) -> Impairment:
         lost_usd = (contender.usd or 0) + Decimal(lost_s) * ladder.lost_second_usd
         return units_of(lost_tries * lost_usd), found.error_rate * ladder.failing_quality
 
-    return of if any(each.degraded for each in situation.conditions.values()) else _unimpaired
+    return of if any(each.degraded for each in situation.conditions.values()) else unimpaired
 
 
-def _unimpaired(_contender: Contender) -> tuple[int, float]:
+def unimpaired(_contender: Contender) -> tuple[int, float]:
+    """Nothing is known against anybody."""
     return 0, 0.0
 
 

@@ -30,6 +30,8 @@ class Entrant:
     """A model in the running, with what no prompt changes about it."""
 
     model: Model
+    model_id: str
+    provider: str
     ratings: Weights | None
     """`None` when nobody rated it."""
     unrated: float
@@ -40,6 +42,10 @@ class Entrant:
     """Tokens that a prompt may have."""
     room: float
     """Tokens that prompt and expected answer may have, with room for the estimate's error."""
+    context_tokens: int
+    """Tokens that prompt and answer may have at most."""
+    most_output: int
+    """Tokens that an answer may have."""
 
 
 def entrant(catalog: Catalog, asked: Needs, model: Model) -> Entrant:
@@ -47,11 +53,15 @@ def entrant(catalog: Catalog, asked: Needs, model: Model) -> Entrant:
     ladder = catalog.ladder
     return Entrant(
         model=model,
+        model_id=model.id,
+        provider=model.provider,
         ratings=ratings(catalog).get(model.id),
         unrated=ladder.unrated_local if model.free else 0.0,
         thinking=_effort(ladder, asked, model),
         prompt_room=ladder.window_share * model.max_input_tokens if model.max_input_tokens else inf,
         room=ladder.window_share * model.context_tokens,
+        context_tokens=model.context_tokens,
+        most_output=model.max_output_tokens,
     )
 
 
@@ -87,8 +97,8 @@ def _within_step(
 def shortfall(ladder: Ladder, fitness: float, difficulty: float) -> float:
     """Chance in [0, 1] that a model of this quality falls short where a frontier model would not.
 
-    The scale is anchored at both ends: a small model, which level 1 is trusted to, has the prompt's difficulty,
-    a frontier model, which level 4 is trusted to, has none; between them it falls evenly.
+    The scale is anchored at both ends: a small model, which level 1 is trusted to, has the prompt's
+    difficulty, a frontier model, which level 4 is trusted to, has none; between them it falls evenly.
     """
     small, frontier = ladder.demand[Level.L1], ladder.demand[Level.L4]
     if fitness <= small or fitness >= frontier:
@@ -144,7 +154,8 @@ def levels_served(catalog: Catalog, model: Model) -> tuple[Level, ...]:
 def expectation(situation: Situation) -> Expectation:
     """Expected length of the answer: from the user's own calls once there are enough, else the prior.
 
-    Reasoning is learnt apart, from calls of models that thought: a model that does not think says nothing of it.
+    Reasoning is learnt apart, from calls of models that thought: a model that does not think says nothing of
+    it.
     """
     label, ladder = situation.classification, situation.catalog.ladder
     visible = ladder.expected_output_tokens(label.category, label.level)

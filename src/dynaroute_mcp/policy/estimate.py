@@ -7,8 +7,8 @@ from decimal import Decimal
 from math import ceil
 from typing import Final
 
-from dynaroute_mcp.catalog import Model
 from dynaroute_mcp.overcount import HONEST
+from dynaroute_mcp.policy.demand import Entrant
 from dynaroute_mcp.policy.filters import Objection
 from dynaroute_mcp.policy.situation import Situation
 from dynaroute_mcp.policy.wording import dollars
@@ -22,7 +22,8 @@ _MILLION: Final = 1_000_000
 class Contender:
     """A model that could answer, with what a ranking needs of it. Two are the same only if they are one.
 
-    Not frozen, since it is made for every model and every request, and a frozen one takes thrice the time to make.
+    Not frozen, since it is made for every model and every request, and a frozen one takes thrice the time to
+    make.
     """
 
     model_id: str
@@ -74,7 +75,7 @@ def terms(situation: Situation) -> Terms:
 
 
 def appraise(
-    situation: Situation, money: Terms, model: Model, quality: float, output_tokens: int
+    situation: Situation, money: Terms, each: Entrant, quality: float, output_tokens: int
 ) -> Contender | Objection:
     """Put a price on a model; out when even the bounded answer could pass the request's ceiling.
 
@@ -84,20 +85,21 @@ def appraise(
     Args:
         situation: the request and its world.
         money: its terms.
-        model: passed the filters.
+        each: passed the filters.
         quality: its fitness.
         output_tokens: expected, reasoning included.
     """
-    bound = min(money.output_tokens, model.max_output_tokens, model.context_tokens - situation.input_tokens)
-    bound = max(bound, 1)
+    room = each.context_tokens - situation.input_tokens
+    bound = min(money.output_tokens, each.most_output)
+    bound = bound if bound < room else max(room, 1)
     if money.ceiling is not None or situation.priced_only:
-        paid = _paid_bound(situation, money, model, bound, output_tokens)
+        paid = _paid_bound(situation, money, each.model_id, bound, output_tokens)
         if isinstance(paid, Objection):
             return paid
         bound = paid
-    tokens = min(output_tokens, bound)
-    cost = call_cost(situation, money, model.id, tokens)
-    return Contender(model.id, model.provider, quality, cost, tokens, bound)
+    tokens = min(bound, output_tokens)
+    cost = call_cost(situation, money, each.model_id, tokens)
+    return Contender(each.model_id, each.provider, quality, cost, tokens, bound)
 
 
 def call_cost(
@@ -134,15 +136,15 @@ def candidate(situation: Situation, money: Terms, found: Contender) -> Candidate
 
 
 def _paid_bound(
-    situation: Situation, money: Terms, model: Model, bound: int, output_tokens: int
+    situation: Situation, money: Terms, model_id: str, bound: int, output_tokens: int
 ) -> int | Objection:
     """The output that the ceiling pays for, at most the bound."""
-    most = _most(situation, money, model.id, bound)
+    most = _most(situation, money, model_id, bound)
     if most is None:
         return Objection(kind="price", reason="no known price, and a budget is set")
     if money.ceiling is None or most <= money.ceiling:
         return bound
-    affordable = _affordable(situation, money, model.id, bound, output_tokens)
+    affordable = _affordable(situation, money, model_id, bound, output_tokens)
     if affordable:
         return affordable
     needed_usd = dollars_of(most)

@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
+from typing import Final
 
 from dynaroute_mcp.catalog import Catalog, Model
-from dynaroute_mcp.policy.condition import Impairment, faster, handicap
+from dynaroute_mcp.policy.condition import Impairment, faster, handicap, unimpaired
 from dynaroute_mcp.policy.estimate import Contender, Terms, call_cost
 from dynaroute_mcp.policy.filters import ids_of
 from dynaroute_mcp.policy.situation import Situation
@@ -16,6 +17,9 @@ from dynaroute_mcp.taxonomy import Strategy
 
 CostKey = tuple[bool, int, int, float, str]
 """Unknown cost last, then the cost, then what is preferred, then the better one, then by name."""
+
+_NEITHER: Final = 2
+"""Whose turn it is after what the caller's key and the operator prefer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +73,19 @@ def rank(situation: Situation, contenders: Iterable[Contender], demanded: float)
 def cost_key(situation: Situation, impaired: Impairment | None = None) -> Callable[[Contender], CostKey]:
     """How contenders that are good enough compare; what failures are expected to cost counts as cost."""
     turn, impaired = liking(situation), impaired or handicap(situation)
+    if turn is _anybody and impaired is unimpaired:
+        return _by_cost_alone
 
     def key(contender: Contender) -> CostKey:
         cost, lost = contender.cost, impaired(contender)[0]
         return cost is None, (cost or 0) + lost, turn(contender), -contender.quality, contender.model_id
 
     return key
+
+
+def _by_cost_alone(contender: Contender) -> CostKey:
+    cost = contender.cost
+    return cost is None, cost or 0, _NEITHER, -contender.quality, contender.model_id
 
 
 def liking(situation: Situation) -> Callable[[Contender], int]:
@@ -87,13 +98,13 @@ def liking(situation: Situation) -> Callable[[Contender], int]:
     def turn(contender: Contender) -> int:
         if contender.model_id in by_key or contender.provider in by_key:
             return 0
-        return 1 if contender.model_id in by_operator or contender.provider in by_operator else 2
+        return 1 if contender.model_id in by_operator or contender.provider in by_operator else _NEITHER
 
     return turn
 
 
 def _anybody(_contender: Contender) -> int:
-    return 2
+    return _NEITHER
 
 
 def _ids(catalog: Catalog, names: Iterable[str]) -> frozenset[str]:

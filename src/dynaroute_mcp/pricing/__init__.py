@@ -1,7 +1,7 @@
 """Tokens to dollars, and dollars to savings. Pure, exact, `Decimal` only; rounding is the store's business.
 
-A price is a function of model, instant, prompt size and processing. Unknown is `None` and never 0: only a model
-that says it is free costs nothing.
+A price is a function of model, instant, prompt size and processing. Unknown is `None` and never 0: only a
+model that says it is free costs nothing.
 """
 
 from dynaroute_mcp.pricing.cost import (

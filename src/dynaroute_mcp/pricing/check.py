@@ -1,7 +1,7 @@
 """Whether our prices are still those of other lists: every active model, now and on the day of each announced row.
 
-Pure: a reference is handed in, and what differs comes back as values. A difference that an override explains is
-shown and forgiven until the override's day.
+Pure: a reference is handed in, and what differs comes back as values. A difference that an override explains
+is shown and forgiven until the override's day.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -134,7 +134,7 @@ def cost_at(rates: Rates, usage: Usage, basis: str) -> Cost:
 
 
 def _usd(tokens: int, usd_per_mtok: Decimal) -> Decimal:
-    return (tokens * usd_per_mtok).scaleb(PER_MILLION)
+    return (tokens * usd_per_mtok).scaleb(PER_MILLION) if tokens else ZERO
 
 
 def resolved(rates: UsdPerMtok) -> Rates:

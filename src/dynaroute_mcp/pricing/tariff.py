@@ -1,6 +1,7 @@
 """All prices of an instant at once: what choosing among a hundred models looks up, worked out once for many requests.
 
-A tariff holds as long as no announced day begins and no provider's hours change. What it says is what `price` says.
+A tariff holds as long as no announced day begins and no provider's hours change. What it says is what `price`
+says.
 """
 
 from bisect import bisect_left

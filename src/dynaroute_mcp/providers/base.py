@@ -1,7 +1,7 @@
 """What every dialect offers, what it is given for one call, and how a dialect is split in two.
 
-A `Dialect` is what the layer above calls. Every HTTP dialect is one `Translation` (pure: a request out, a reply in)
-driven by the one `HttpDialect`, which owns clocks, streams and usage.
+A `Dialect` is what the layer above calls. Every HTTP dialect is one `Translation` (pure: a request out, a
+reply in) driven by the one `HttpDialect`, which owns clocks, streams and usage.
 """
 
 import re

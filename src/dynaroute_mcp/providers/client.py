@@ -1,16 +1,18 @@
 """The one file that owns the HTTP client, which is aiohttp: swapping it means rewriting this file alone.
 
-It sends one request and hands out the answer's body piece by piece, as it is asked for. Redirects are not followed,
-cookies not kept, proxies taken from the environment but never for this machine. It knows no clock but the time to
-connect, no size and no dialect: those are `wire`'s. aiohttp needs asyncio, so anyio's other backend will not do.
+It sends one request and hands out the answer's body piece by piece, as it is asked for. Redirects are not
+followed, cookies not kept, proxies taken from the environment but never for this machine. It knows no clock
+but the time to connect, no size and no dialect: those are `wire`'s. aiohttp needs asyncio, so anyio's other
+backend will not do.
 """
 
 import ipaddress
 import os
+import socket
 import ssl
 import sys
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -116,7 +118,7 @@ class _Aiohttp:
     async def send(self, request: Outbound) -> "_Answer":
         """Send; see `Transport`."""
         secure = request.url.startswith("https:")
-        with _translated():
+        try:
             response = await self._session.request(
                 request.method,
                 request.url,
@@ -127,6 +129,8 @@ class _Aiohttp:
                 ssl=_trust() if secure else True,
                 timeout=aiohttp.ClientTimeout(connect=request.connect_s),
             )
+        except _FAILURES as error:
+            raise _fault(error) from error
         return _Answer(response)
 
     def _proxy(self, url: str) -> str | None:
@@ -150,8 +154,10 @@ class _Answer:
 
     async def read(self) -> bytes:
         """Wait for the next piece; see `Inbound`."""
-        with _translated():
+        try:
             return await self._response.content.readany()
+        except _FAILURES as error:
+            raise _fault(error) from error
 
     def close(self) -> None:
         """Let the connection go; aiohttp has given it back already where the body was read to its end."""
@@ -168,6 +174,44 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_link_local(host: str) -> bool:
+    """Tell whether a host, however it is written, is link-local or a cloud's metadata service."""
+    address = _address_of(host)
+    if isinstance(address, ipaddress.IPv6Address):
+        address = _inner(address) or address
+    return address is not None and (address.is_link_local or address in _METADATA)
+
+
+_METADATA: Final = frozenset(
+    {
+        ipaddress.ip_address(
+            "fd00:ec2::254"
+        ),  # docs.aws.amazon.com/whitepapers/latest/ipv6-on-aws, read 2026-11-22
+        ipaddress.ip_address("100.100.100.200"),  # docs.cloud-init.io, data source AliYun, read 2026-11-22
+    }
+)
+"""Services on a cloud's machines that hand out credentials to whoever asks; most are link-local besides."""
+
+_INNER_NETWORKS: Final = (ipaddress.IPv6Network("::/96"), ipaddress.IPv6Network("64:ff9b::/96"))
+"""IPv4 in IPv6, beside the mapped and the 6to4 form (RFC 4291, section 2.5.5.1; RFC 6052, section 2.1)."""
+
+
+def _address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an address as the system does, which also takes one number, hexadecimal, octal and few parts."""
+    try:
+        plain = host.encode("idna").decode().rstrip(".")  # full-width digits and dots are digits and dots
+        return ipaddress.ip_address(plain) if ":" in plain else ipaddress.IPv4Address(socket.inet_aton(plain))
+    except (ValueError, OSError):
+        return None
+
+
+def _inner(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """Find the IPv4 address that an IPv6 address stands for."""
+    if any(address in network for network in _INNER_NETWORKS):
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour
+
+
 @cache
 def _trust() -> ssl.SSLContext:
     """Whose certificates are believed: the system's; certifi's where a Linux has none. Read on the first use."""
@@ -178,18 +222,18 @@ def _trust() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=None if usable else certifi.where())
 
 
-@contextmanager
-def _translated() -> Generator[None]:
-    """Turn aiohttp's errors into ours."""
-    try:
-        yield
-    except aiohttp.ServerTimeoutError as error:
-        raise ConnectTimedOut(type(error).__name__) from error
-    except aiohttp.ClientPayloadError as error:
+_FAILURES: Final = (aiohttp.ClientError, OSError, ValueError)
+"""What aiohttp raises; a `ValueError` is an address that is none."""
+
+
+def _fault(error: Exception) -> ClientFault:
+    """Turn aiohttp's error into ours."""
+    if isinstance(error, aiohttp.ServerTimeoutError):
+        return ConnectTimedOut(type(error).__name__)
+    if isinstance(error, aiohttp.ClientPayloadError):
         kind = BadCompression if isinstance(error.__cause__, ContentEncodingError) else ClientFault
-        raise kind(type(error).__name__) from error
-    except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: an address that is none
-        raise ClientFault(_why(error)) from error
+        return kind(type(error).__name__)
+    return ClientFault(_why(error))
 
 
 _FAULTS: Final = (

@@ -1,7 +1,7 @@
 """Looks for model servers on this machine, so that a first run needs no key.
 
-Each server must say itself what it is: another program, DynaRoute's own gateway among them, may listen on its port.
-What is found becomes catalog rows for free models. It never fails: what can't be read is not there.
+Each server must say itself what it is: another program, DynaRoute's own gateway among them, may listen on its
+port. What is found becomes catalog rows for free models. It never fails: what can't be read is not there.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -72,7 +72,8 @@ class _Found:
 async def discover(wire: Wire, addresses: Mapping[ServerKind, str] = ADDRESSES) -> tuple[Discovered, ...]:
     """Ask all addresses at once; the result is in the order of `ServerKind`.
 
-    Without any server it takes at most `PROBE_S`. An address that is no loopback address and no https is skipped.
+    Without any server it takes at most `PROBE_S`. An address that is no loopback address and no https is
+    skipped.
     """
     found: dict[ServerKind, Discovered] = {}
 

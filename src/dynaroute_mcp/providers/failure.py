@@ -2,8 +2,8 @@
 
 The one exception is the sentence by which some tell that a prompt is too long; see `overflow`.
 
-Messages are ours: a provider's own text may hold the key or the prompt. From its error body only short code words
-are shown (letters and underscores), and only when they are no part of the key.
+Messages are ours: a provider's own text may hold the key or the prompt. From its error body only short code
+words are shown (letters and underscores), and only when they are no part of the key.
 """
 
 import re
@@ -37,9 +37,10 @@ Reply = TypeVar("Reply", bound=Theirs)
 MAX_RETRY_AFTER_S = 86_400.0
 """A longer wait is cut to a day: it means 'not now' all the same."""
 
-# The code words that decide where the status alone would mislead, from the error pages of OpenAI, Anthropic (billing),
-# Google (ErrorInfo reasons), Groq (decommissioned), Mistral (invalid_model), Moonshot (exceeded_current_...) and
-# DashScope (arrearage, inspection), and from llama.cpp's server (exceed_context_...).
+# The code words that decide where the status alone would mislead, from the error pages of OpenAI, Anthropic
+# (billing), Google (ErrorInfo reasons), Groq (decommissioned), Mistral (invalid_model), Moonshot
+# (exceeded_current_...) and DashScope (arrearage, inspection), and from llama.cpp's server
+# (exceed_context_...).
 _BY_WORD: Mapping[str, type[ProviderError]] = {
     "context_length_exceeded": ProviderContextOverflow,
     "exceed_context_size_error": ProviderContextOverflow,

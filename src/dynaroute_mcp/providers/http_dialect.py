@@ -207,4 +207,5 @@ def _request_id(headers: Mapping[str, str], ending: Ending) -> str | None:
 
 def _label(text: str | None) -> str:
     """Cut a provider's label to what a log line can hold."""
-    return "".join(letter for letter in (text or "")[:_MAX_LABEL] if letter.isprintable())
+    label = (text or "")[:_MAX_LABEL]
+    return label if label.isprintable() else "".join(letter for letter in label if letter.isprintable())

@@ -1,7 +1,8 @@
 """The models of servers on this machine: found, tested once each, and trusted with what the test showed.
 
-What a test showed is kept in a small file beside the database, so that no model is asked twice by the processes that
-share it. A model that was not tested yet is trusted with what the settings say, level 1 unless they say more.
+What a test showed is kept in a small file beside the database, so that no model is asked twice by the
+processes that share it. A model that was not tested yet is trusted with what the settings say, level 1 unless
+they say more.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Replies of OpenAI's chat completions, as OpenAI and the many vendors of its dialect give them.
 
-Vendors differ in where usage stands and what it is called, in how reasoning comes, and in finish reasons; all of them
-are read here by field, never by the vendor's name. It does no I/O.
+Vendors differ in where usage stands and what it is called, in how reasoning comes, and in finish reasons; all
+of them are read here by field, never by the vendor's name. It does no I/O.
 """
 
 from collections.abc import Iterator, Mapping
@@ -292,7 +292,8 @@ class ChatReader:
 class _CallIndex:
     """Numbers tool calls in the order of their first piece.
 
-    Their own `index` tells pieces apart, except that some servers (Ollama) give every call index 0 and another id.
+    Their own `index` tells pieces apart, except that some servers (Ollama) give every call index 0 and
+    another id.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,8 @@
 """The one failure that some providers tell by a sentence alone: a prompt beyond the model's window.
 
-A sentence counts only as a whole, with numbers where its numbers stand, on a 400 of its own dialect, and beside the
-type of error that it comes with. So no prompt that is quoted in a message, and no other 400, is taken for it. Pure.
+A sentence counts only as a whole, with numbers where its numbers stand, on a 400 of its own dialect, and
+beside the type of error that it comes with. So no prompt that is quoted in a message, and no other 400, is
+taken for it. Pure.
 """
 
 import re
@@ -14,7 +15,8 @@ _MAX_CHARS: Final = 300
 """The longest of these sentences has some 180 characters."""
 _N: Final = r"[0-9]{1,10}"
 
-# As reported with the whole body in anthropics/claude-code#12186 (2025-11-23) and docker/docker-agent#569 (2025-10-21).
+# As reported with the whole body in anthropics/claude-code#12186 (2025-11-23) and docker/docker-agent#569
+# (2025-10-21).
 _ANTHROPIC: Final = (
     rf"prompt is too long: {_N} tokens > {_N} maximum",
     rf"input length and `max_tokens` exceed context limit: {_N} \+ {_N} > {_N},"
@@ -22,8 +24,8 @@ _ANTHROPIC: Final = (
 )
 # google-gemini/gemini-cli#12098 (2025-10-27) and googleapis/python-genai#2466 (2026-05-18).
 _GEMINI: Final = (rf"The input token count \({_N}\) exceeds the maximum number of tokens allowed \({_N}\)\.",)
-# DeepSeek: evalstate/fast-agent#621 (2026-01-19). OpenAI's own models say the same, with a code. xAI: cline/cline#3120
-# (2025-04-25).
+# DeepSeek: evalstate/fast-agent#621 (2026-01-19). OpenAI's own models say the same, with a code. xAI:
+# cline/cline#3120 (2025-04-25).
 _OPENAI: Final = (
     rf"This model's maximum context length is {_N} tokens\. However, you requested {_N} tokens"
     rf" \({_N} in the messages, {_N} in the completion\)\."

@@ -83,6 +83,8 @@ _NEEDS: Mapping[str, Callable[[Constraints], bool]] = {
 }
 """Parameters that a model's flags may forbid although its dialect knows them."""
 
+_UNSET = Parameters()
+_PARAMETERS = tuple(Parameters.__dataclass_fields__)
 _EFFORTS: tuple[Effort, ...] = get_args(Effort)
 _SAMPLING = ("temperature", "top_p", "top_k")
 _MIN_BUDGET = 1_024
@@ -134,7 +136,9 @@ def settle(call: Call, wording: Wording) -> Settled:
 def asked(request: ChatRequest) -> frozenset[str]:
     """Names of the table's rows that a request makes use of."""
     values = request.parameters
-    names = {name for name in Parameters.__dataclass_fields__ if getattr(values, name) not in (None, (), {})}
+    names = set[str]()
+    if values != _UNSET:
+        names |= {name for name in _PARAMETERS if getattr(values, name) not in (None, (), {})}
     if values.n == 1:
         names.discard("n")
     parts = [part for message in request.messages for part in message.parts]

@@ -1,7 +1,7 @@
 """Text from a provider to values that are safe to carry inward.
 
-Total: whatever the bytes, the outcome is a value or `Unparsable`. Every string is valid Unicode, because a lone
-surrogate that leaves through MCP's stdio would end the server; every number is finite.
+Total: whatever the bytes, the outcome is a value or `Unparsable`. Every string is valid Unicode, because a
+lone surrogate that leaves through MCP's stdio would end the server; every number is finite.
 """
 
 import json
@@ -38,6 +38,7 @@ Name = Annotated[str | None, BeforeValidator(_text_or_none)]
 """A label that is nice to have: anything but text counts as absent."""
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def parse_json(source: str | bytes) -> object:
@@ -48,7 +49,7 @@ def parse_json(source: str | bytes) -> object:
     """
     text = source if isinstance(source, str) else source.decode("utf-8-sig", "replace")
     try:
-        value = json.loads(text, strict=False, parse_constant=_nothing, parse_float=_finite)
+        value = _DECODER.decode(text)
         return _cleaned(value) if _SURROGATE_ESCAPE.search(text) else value
     except RecursionError as error:
         raise Unparsable("nested too deeply") from error
@@ -63,7 +64,7 @@ def dump_json(value: object) -> str:
         Unparsable: the value is nested too deeply, or holds something that JSON does not know.
     """
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return _ENCODER.encode(value)
     except (RecursionError, TypeError, ValueError) as error:
         raise Unparsable("can't be written as JSON") from error
 
@@ -80,6 +81,9 @@ def _nothing(_: str) -> None:
 def _finite(digits: str) -> float | None:
     number = float(digits)
     return number if math.isfinite(number) else None
+
+
+_DECODER = json.JSONDecoder(strict=False, parse_constant=_nothing, parse_float=_finite)
 
 
 def _cleaned(value: object) -> object:

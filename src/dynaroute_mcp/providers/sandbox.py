@@ -1,7 +1,7 @@
 """The embedded provider: answers at once, without a network, and says in each answer that it is simulated.
 
-It counts tokens for real, so that costs, budgets and limits behave as they would in earnest. The same request gets the
-same answer.
+It counts tokens for real, so that costs, budgets and limits behave as they would in earnest. The same request
+gets the same answer.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator

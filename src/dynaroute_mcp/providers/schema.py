@@ -24,7 +24,8 @@ _GEMINI_FORMATS = {
     "integer": {"int32", "int64"},
 }
 
-# What Anthropic's structured outputs refuse (platform.claude.com, build-with-claude/structured-outputs, read 2026-11).
+# What Anthropic's structured outputs refuse (platform.claude.com, build-with-claude/structured-outputs, read
+# 2026-11).
 _ANTHROPIC_REFUSES = frozenset(
     {
         "minimum",

@@ -1,7 +1,7 @@
 """One prompt that shows how fast a local model is and up to which level it can be trusted.
 
-Three small tasks of rising difficulty, asked at once and answered by line; a model is trusted up to the last level
-that it reaches without a miss. It is a smoke test, not a benchmark: it never grants more than level 3.
+Three small tasks of rising difficulty, asked at once and answered by line; a model is trusted up to the last
+level that it reaches without a miss. It is a smoke test, not a benchmark: it never grants more than level 3.
 """
 
 import re

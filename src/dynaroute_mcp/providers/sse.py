@@ -1,8 +1,9 @@
 """Bytes to server-sent events, however they are cut.
 
-Follows the event stream format of the HTML standard (https://html.spec.whatwg.org/multipage/server-sent-events.html),
-with two differences: an event that the end of the stream cuts off is still given out, because some providers leave out
-the last blank line; and lines and events have a bound. It knows no dialect.
+Follows the event stream format of the HTML standard
+(https://html.spec.whatwg.org/multipage/server-sent-events.html), with two differences: an event that the end
+of the stream cuts off is still given out, because some providers leave out the last blank line; and lines and
+events have a bound. It knows no dialect.
 """
 
 from dataclasses import dataclass

@@ -1,11 +1,11 @@
 """What every call to a provider keeps to, whatever the client: clocks, sizes, allowed addresses, keys in headers.
 
-It sends a request, keeps every wait and every size within bounds, and gives back parsed JSON or raw pieces. Failures
-come out as `ProviderError`. It knows no dialect, and the client only by the `Transport` of `client`.
+It sends a request, keeps every wait and every size within bounds, and gives back parsed JSON or raw pieces.
+Failures come out as `ProviderError`. It knows no dialect, and the client only by the `Transport` of `client`.
 """
 
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 import anyio
 
-from dynaroute_mcp.errors import ConfigurationInvalid, ProviderKeyRejected
+from dynaroute_mcp.errors import ConfigurationInvalid, ProviderError, ProviderKeyRejected
 from dynaroute_mcp.providers import failure
 from dynaroute_mcp.providers.base import Call, Outgoing
 from dynaroute_mcp.providers.client import (
@@ -24,6 +24,7 @@ from dynaroute_mcp.providers.client import (
     Inbound,
     Outbound,
     Transport,
+    is_link_local,
     is_loopback,
     open_transport,
 )
@@ -46,7 +47,8 @@ def check_base_url(url: str, *, name: str = "base_url") -> str:
     """Return an address that a key may be sent to, without its trailing slash.
 
     Raises:
-        ConfigurationInvalid: not https (http is for loopback only), no host, or a user, query or fragment in it.
+        ConfigurationInvalid: not https (http is for loopback only), no host, a link-local one, or a
+            user, query or fragment in it.
     """
     try:
         parts = urlsplit(url)
@@ -57,6 +59,11 @@ def check_base_url(url: str, *, name: str = "base_url") -> str:
         ) from error
     if not host or parts.scheme not in {"http", "https"}:
         raise ConfigurationInvalid(f"{name} is no address; write it like https://api.example.com/v1")
+    if is_link_local(host):
+        raise ConfigurationInvalid(
+            f"{name} must not be {host!r}: link-local addresses belong to a cloud's metadata service, which gives "
+            "away this machine's credentials; name the server by its own address"
+        )
     if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationInvalid(f"{name} must use https, because {host!r} is not this machine")
     if "@" in parts.netloc or parts.query or parts.fragment:
@@ -93,8 +100,13 @@ class WireStream:
         Raises:
             ProviderError: the clock ran out, the connection failed, or the body grew beyond `MAX_BODY_BYTES`.
         """
-        with _translated(self._call), _clock(self._call, until=until, phase=phase, limit_s=limit_s):
-            piece = await self._inbound.read()
+        try:
+            with anyio.CancelScope(deadline=until) as waiting:
+                piece = await self._inbound.read()
+        except ClientFault as error:
+            raise _explained(self._call, error) from error
+        if waiting.cancelled_caught:
+            raise failure.timed_out(self._call, phase, limit_s)
         self._size += len(piece)
         if self._size > MAX_BODY_BYTES:
             raise failure.garbled(self._call, f"it is longer than {MAX_BODY_BYTES} bytes")
@@ -129,14 +141,18 @@ class Wire:
         """
         request = self._request(call, outgoing)
         limit_s = call.clocks.total_s
-        until = anyio.current_time() + limit_s
-        with _translated(call), _clock(call, until=until, phase="whole answer", limit_s=limit_s):
-            inbound = await self._transport.send(request)
-            try:
-                await self._check(call, inbound)
-                body = await _whole(inbound, MAX_BODY_BYTES)
-            finally:
-                inbound.close()
+        try:
+            with anyio.move_on_after(limit_s) as waiting:
+                inbound = await self._transport.send(request)
+                try:
+                    await self._check(call, inbound)
+                    body = await _whole(inbound, MAX_BODY_BYTES)
+                finally:
+                    inbound.close()
+        except ClientFault as error:
+            raise _explained(call, error) from error
+        if waiting.cancelled_caught:
+            raise failure.timed_out(call, "whole answer", limit_s)
         if body is None:
             raise failure.garbled(call, f"it is longer than {MAX_BODY_BYTES} bytes")
         return WireReply(document=_parsed(call, body), headers=inbound.headers)
@@ -155,16 +171,18 @@ class Wire:
             ConfigurationInvalid: the endpoint's base URL is not allowed.
         """
         request = self._request(call, outgoing)
-        with (
-            _translated(call),
-            _clock(call, until=until, phase="first token", limit_s=call.clocks.first_token_s),
-        ):
-            inbound = await self._transport.send(request)
-            try:
-                await self._check(call, inbound)
-            except BaseException:
-                inbound.close()
-                raise
+        try:
+            with anyio.CancelScope(deadline=until) as waiting:
+                inbound = await self._transport.send(request)
+                try:
+                    await self._check(call, inbound)
+                except BaseException:
+                    inbound.close()
+                    raise
+        except ClientFault as error:
+            raise _explained(call, error) from error
+        if waiting.cancelled_caught:
+            raise failure.timed_out(call, "first token", call.clocks.first_token_s)
         try:
             yield WireStream(call, inbound)
         finally:
@@ -266,23 +284,10 @@ def _parsed(call: Call, body: bytes) -> object:
         raise failure.garbled(call, str(error)) from error
 
 
-@contextmanager
-def _clock(call: Call, *, until: float, phase: str, limit_s: float) -> Generator[None]:
-    """Bound what happens inside by a moment on anyio's clock."""
-    with anyio.CancelScope(deadline=until) as waiting:
-        yield
-    if waiting.cancelled_caught:
-        raise failure.timed_out(call, phase, limit_s)
-
-
-@contextmanager
-def _translated(call: Call) -> Generator[None]:
-    """Turn the client's errors into ours; their text stays outside, because it may quote the address."""
-    try:
-        yield
-    except ConnectTimedOut as error:
-        raise failure.timed_out(call, "connect", call.clocks.connect_s) from error
-    except BadCompression as error:
-        raise failure.garbled(call, "its compression is broken") from error
-    except ClientFault as error:
-        raise failure.unavailable(call, str(error)) from error
+def _explained(call: Call, error: ClientFault) -> ProviderError:
+    """Turn the client's error into ours; its text stays outside, because it may quote the address."""
+    if isinstance(error, ConnectTimedOut):
+        return failure.timed_out(call, "connect", call.clocks.connect_s)
+    if isinstance(error, BadCompression):
+        return failure.garbled(call, "its compression is broken")
+    return failure.unavailable(call, str(error))

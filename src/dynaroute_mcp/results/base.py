@@ -7,9 +7,12 @@ string can be encoded: a lone surrogate, which no JSON wire carries, becomes U+F
 
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, model_validator
+
+_MICRO: Final = Decimal("1e-6")
+_HUNDREDTH: Final = Decimal("0.01")
 
 
 class Result(BaseModel):
@@ -34,12 +37,12 @@ def usd(amount: Decimal | None) -> float | None:
 
 def dollars(amount: Decimal) -> float:
     """Dollars that are known."""
-    return float(amount.quantize(Decimal("1e-6"), ROUND_HALF_EVEN))
+    return float(amount.quantize(_MICRO, ROUND_HALF_EVEN))
 
 
 def pct(share: Decimal) -> float:
     """A percentage as it leaves: two decimals."""
-    return float(share.quantize(Decimal("0.01"), ROUND_HALF_EVEN))
+    return float(share.quantize(_HUNDREDTH, ROUND_HALF_EVEN))
 
 
 def share_pct(part: Decimal, whole: Decimal) -> float:

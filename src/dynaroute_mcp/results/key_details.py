@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
 from dynaroute_mcp.results.base import Result, iso, usd, when
-from dynaroute_mcp.results.keys import SHOWN_KEYS, GeneratedKey, KeyEntry
+from dynaroute_mcp.results.keys import SHOWN_KEYS, GeneratedKey, KeyEntry, unreadable
 
 if TYPE_CHECKING:
     from dynaroute_mcp.accounts import KeyRow, KeyStatus, NewKey
@@ -96,10 +96,12 @@ class DetailedKeyList(Result):
     truncated: bool
     """Only the newest are shown."""
     keys: tuple[KeyDetails, ...]
+    unreadable: int = 0
+    """How many more there are whose rows can't be read; left out where there are none."""
 
     @classmethod
     def of(cls, owner: str, keys: "Sequence[KeyStatus]") -> Self:
-        """List keys by their rows; a status without a row is no key."""
+        """List keys by their rows; one that can't be read has none, and is counted apart."""
         known = [key for key in keys if key.row is not None]
         shown = known[-SHOWN_KEYS:]
         return cls(
@@ -107,6 +109,7 @@ class DetailedKeyList(Result):
             count=len(known),
             truncated=len(shown) < len(known),
             keys=tuple(KeyDetails.of(key) for key in shown),
+            **unreadable(keys),
         )
 
 

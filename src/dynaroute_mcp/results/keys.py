@@ -162,10 +162,12 @@ class KeyList(Result):
     truncated: bool
     """Only the newest are shown."""
     keys: tuple[KeyEntry, ...]
+    unreadable: int = 0
+    """How many more there are whose rows can't be read; left out where there are none."""
 
     @classmethod
     def of(cls, owner: str, keys: "Sequence[KeyStatus]") -> Self:
-        """List keys by their rows; a status without a row is no key."""
+        """List keys by their rows; one that can't be read has none, and is counted apart."""
         entries = [
             KeyEntry(
                 key_id=row.key_id,
@@ -181,7 +183,19 @@ class KeyList(Result):
             if (row := key.row) is not None
         ]
         shown = entries[-SHOWN_KEYS:]
-        return cls(user_id=owner, count=len(entries), truncated=len(shown) < len(entries), keys=shown)
+        return cls(
+            user_id=owner,
+            count=len(entries),
+            truncated=len(shown) < len(entries),
+            keys=shown,
+            **unreadable(keys),
+        )
+
+
+def unreadable(keys: "Sequence[KeyStatus]") -> dict[str, int]:
+    """The field that counts keys whose rows can't be read; none where there are none."""
+    count = sum(key.state == "unreadable" for key in keys)
+    return {"unreadable": count} if count else {}
 
 
 class PlanUse(Result):

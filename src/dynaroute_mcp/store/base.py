@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal, Protocol
 
+from dynaroute_mcp.errors import StoreCorrupt
 from dynaroute_mcp.taxonomy import Category, Level
 from dynaroute_mcp.types import (
     NO_PREFERENCES,
@@ -205,7 +206,8 @@ class Store(Protocol):
     async def find_key(self, digest: bytes) -> KeyRow | None:
         """Look a key up by its SHA-256; revoked and expired keys are found too.
 
-        By the digest of a key that another one took the place of, its row is found with `superseded_until` set.
+        By the digest of a key that another one took the place of, its row is found with `superseded_until`
+        set.
         """
         ...
 
@@ -241,7 +243,11 @@ class Store(Protocol):
         ...
 
     async def list_keys(self, owner: str | None) -> Sequence[KeyRow]:
-        """List an owner's keys, oldest first; all keys for `None`."""
+        """List an owner's keys, oldest first; all keys for `None`. Those that can't be read are left out."""
+        ...
+
+    async def unreadable_keys(self, owner: str | None) -> Mapping[str, StoreCorrupt]:
+        """Tell by id which of these keys can't be read, and why; `find_key` raises the same."""
         ...
 
     async def find_plan(self, owner: str) -> str | None:

@@ -1,7 +1,8 @@
 """Moving the write-ahead log into the database, under the same lock as every commit.
 
-Only `wal_checkpoint(TRUNCATE)` is used: it leaves an empty log, so that there is nothing for a later commit to
-reset while a foreign program makes a checkpoint, which is what SQLite's WAL-reset bug needs (see `driver.py`).
+Only `wal_checkpoint(TRUNCATE)` is used: it leaves an empty log, so that there is nothing for a later commit
+to reset while a foreign program makes a checkpoint, which is what SQLite's WAL-reset bug needs (see
+`driver.py`).
 """
 
 import logging

@@ -134,7 +134,7 @@ def _failure(path: Path, error: Exception) -> StoreUnavailable:
         return corrupt(path, str(error))
     for prefix, reason in _REASONS:
         if name.startswith(prefix):
-            return StoreUnavailable(f"database {path}: {reason}")
+            return StoreUnavailable(f"database {path}: {reason}", public=f"the server's database: {reason}")
     return StoreUnavailable(f"database {path}: {error}; run `dynaroute db check`")
 
 
@@ -142,7 +142,8 @@ def corrupt(path: Path, reason: str) -> StoreCorrupt:
     """Say which file is damaged and what to do about it."""
     return StoreCorrupt(
         f"database {path} is damaged or not a database ({reason}); stop every DynaRoute process, move the file"
-        f" aside (`mv {path} {path}.corrupt`) and put back a copy made by `dynaroute db backup`, or start afresh"
+        f" aside (`mv {path} {path}.corrupt`) and put back a copy made by `dynaroute db backup`, or start afresh",
+        public="the server's database is damaged or not a database; its log says what to do",
     )
 
 

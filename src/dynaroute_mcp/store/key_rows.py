@@ -1,8 +1,14 @@
-"""Keys to rows and back: limits and preferences that are not there are NULL, lists are JSON."""
+"""Keys to rows and back: limits and preferences that are not there are NULL, lists are JSON.
+
+A row that somebody else wrote, or that a disk has damaged, is told by its key: the others are none the worse
+for it.
+"""
 
 import json
-from typing import Any, Final
+from types import NoneType
+from typing import Any, Final, Literal
 
+from dynaroute_mcp.errors import StoreCorrupt
 from dynaroute_mcp.store.base import KeyRow
 from dynaroute_mcp.store.rows import (
     Row,
@@ -15,6 +21,7 @@ from dynaroute_mcp.store.rows import (
     time_or_none,
     to_micros,
 )
+from dynaroute_mcp.taxonomy import Category, Strategy
 from dynaroute_mcp.types import NO_PREFERENCES, KeyRule, Preferences, SealedKey
 
 KEY_COLUMNS: Final = (
@@ -22,6 +29,17 @@ KEY_COLUMNS: Final = (
     " last_used_at, total_requests, nano_usd_per_month, tokens_per_month, requests_per_minute,"
     " requests_per_day, models, preferences, provider_keys"
 )
+
+_TEXT_OR_NULL: Final = (str, NoneType)
+_WHOLE_OR_NULL: Final = (int, NoneType)
+_KINDS: Final[tuple[Any, ...]] = (  # Any: what `isinstance` takes
+    *(str, bytes, str, str, str, str, int, _TEXT_OR_NULL, int),
+    *(_WHOLE_OR_NULL, _WHOLE_OR_NULL, _WHOLE_OR_NULL, int),
+    *(_WHOLE_OR_NULL, _WHOLE_OR_NULL, _WHOLE_OR_NULL, _WHOLE_OR_NULL),
+    *(_TEXT_OR_NULL, _TEXT_OR_NULL, _TEXT_OR_NULL),
+)
+"""What stands in `KEY_COLUMNS`: SQLite keeps any value in any column."""
+_STRATEGIES: Final = frozenset(Strategy)
 
 
 def key_values(row: KeyRow) -> Row:
@@ -51,10 +69,47 @@ def key_values(row: KeyRow) -> Row:
 
 
 def read_key(row: Row) -> KeyRow:
-    """Read a row of `KEY_COLUMNS`, and behind them until when an older key of the row is accepted, if one was asked for."""
+    """Read a row of `KEY_COLUMNS`; behind them may stand until when an older key of the row is accepted.
+
+    Raises:
+        StoreCorrupt: it holds what we never write; names the key.
+    """
+    try:
+        return _read(row)
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+        raise StoreCorrupt(
+            f"the row of key {row[0]!r} can't be read ({error}); make another key with `dynaroute keys create`,"
+            " or put back a copy of the database made by `dynaroute db backup`",
+            public="what is stored of this key can't be read, so it works nowhere; have another one made with"
+            " `dynaroute keys create`, or a backup put back (the server's log says more)",
+        ) from error
+
+
+def read_if_sound(row: Row) -> KeyRow | None:
+    """Read a row as `read_key` does; `None` where that fails."""
+    try:
+        return read_key(row)
+    except StoreCorrupt:
+        return None
+
+
+def find_fault(row: Row) -> tuple[str, StoreCorrupt] | None:
+    """Tell the id of a key whose row can't be read, and why; `None` where it can."""
+    try:
+        read_key(row)
+    except StoreCorrupt as fault:
+        return str(row[0]), fault
+    return None
+
+
+def _read(row: Row) -> KeyRow:
+    if not all(map(isinstance, row, _KINDS)):
+        raise TypeError("a value of another kind than its column's")
     key_id, digest, first8, last4, owner, plan, created, strategy, sandbox, *rest = row
     expires, revoked, used, total, nano_usd, tokens, per_minute, per_day, *last = rest
     models, preferences, provider_keys, *superseded = last
+    if strategy and strategy not in _STRATEGIES:
+        raise ValueError("an unknown strategy")
     return KeyRow(
         key_id=key_id,
         digest=digest,
@@ -73,7 +128,7 @@ def read_key(row: Row) -> KeyRow:
         tokens_per_month=tokens,
         requests_per_minute=per_minute,
         requests_per_day=per_day,
-        models=tuple(json.loads(models)) if models else (),
+        models=_names(json.loads(models)) if models else (),
         preferences=_read_preferences(json.loads(preferences)) if preferences else NO_PREFERENCES,
         provider_keys=_read_provider_keys(provider_keys) if provider_keys else (),
         superseded_until=time_or_none(superseded[0]) if superseded else None,
@@ -97,15 +152,28 @@ def _preferences(preferences: Preferences) -> dict[str, object]:
 
 
 def _read_preferences(stored: dict[str, Any]) -> Preferences:
+    rules = (_names(rule) for rule in stored["rules"])
     return Preferences(
-        exclude=tuple(stored["exclude"]),
-        prefer=tuple(stored["prefer"]),
-        rules=tuple(KeyRule(category=category, model=model) for category, model in stored["rules"]),
+        exclude=_names(stored["exclude"]),
+        prefer=_names(stored["prefer"]),
+        rules=tuple(KeyRule(category=_category(name), model=model) for name, model in rules),
     )
+
+
+def _category(name: str) -> Category | Literal["*"]:
+    return "*" if name == "*" else Category(name)
+
+
+def _names(stored: object) -> tuple[str, ...]:
+    """Read a list of names; anything else could pass for an empty one, which allows all."""
+    if not isinstance(stored, list) or not all(isinstance(name, str) for name in stored):
+        raise TypeError("no list of names")
+    return tuple(stored)
 
 
 def _read_provider_keys(stored: str) -> tuple[SealedKey, ...]:
     return tuple(
         SealedKey(provider=provider, sealed=sealed, masked=masked, added_at=from_micros(at))
-        for provider, sealed, masked, at in json.loads(stored)
+        for *names, at in json.loads(stored)
+        for provider, sealed, masked in (_names(names),)
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dynaroute_mcp.store.base import CounterRow, Hold
-from dynaroute_mcp.store.rows import amount, text, to_micros
+from dynaroute_mcp.store.rows import amount, json_text, text, to_micros
 
 Key = tuple[str, str, str]
 """Scope, metric and window."""
@@ -167,4 +167,4 @@ def claims_of(holds: Sequence[Hold]) -> tuple[Claim, ...]:
 
 def pack(claims: Iterable[Claim]) -> str:
     """Write down what a call takes, so that any process can settle it."""
-    return json.dumps([(*claim.key, claim.amount) for claim in claims])
+    return json_text([(*claim.key, claim.amount) for claim in claims])

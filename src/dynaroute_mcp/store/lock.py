@@ -1,17 +1,17 @@
 """One process at a time: an advisory lock on a file beside the database.
 
 Every batch and every checkpoint of ours runs under it. So no checkpoint meets a commit, which SQLite's
-WAL-reset bug needs. Who waits first takes the turn, a second lock, and only who has the turn looks for the lock,
-often; the others look for the turn, seldom. So a busy process can't shut the others out, and the lock is handed
-on within a fraction of a millisecond where SQLite would sleep up to 100. The system drops both when a process
-dies. Other programs are kept out by SQLite's own locks.
+WAL-reset bug needs. Who waits first takes the turn, a second lock, and only who has the turn looks for the
+lock, often; the others look for the turn, seldom. So a busy process can't shut the others out, and the lock
+is handed on within a fraction of a millisecond where SQLite would sleep up to 100. The system drops both when
+a process dies. Other programs are kept out by SQLite's own locks.
 """
 
 import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from dynaroute_mcp.errors import StoreUnavailable
@@ -32,26 +32,36 @@ def exclusive(path: Path) -> Iterator[None]:
         OSError: a lock file can't be made.
     """
     deadline = time.monotonic() + BUSY_TIMEOUT_S
-    with ExitStack() as held:
-        with _locked(path, "turn", _NAP_FOR_TURN_S, deadline):
-            held.enter_context(_locked(path, "lock", _NAP_FOR_LOCK_S, deadline))
-        yield
-
-
-@contextmanager
-def _locked(path: Path, name: str, nap_s: float, deadline: float) -> Iterator[None]:
-    handle = os.open(f"{path}-{name}", os.O_CREAT | os.O_RDWR, 0o600)
+    turn = _locked(path, "turn", _NAP_FOR_TURN_S, deadline)
     try:
-        while not _try_lock(handle):
-            if time.monotonic() > deadline:
-                raise StoreUnavailable(
-                    f"database {path}: another process kept it locked for {BUSY_TIMEOUT_S:.0f} s; look for a"
-                    " DynaRoute process that hangs"
-                )
-            time.sleep(nap_s)
+        held = _locked(path, "lock", _NAP_FOR_LOCK_S, deadline)
+    finally:
+        os.close(turn)
+    try:
         yield
     finally:
+        os.close(held)
+
+
+def _locked(path: Path, name: str, nap_s: float, deadline: float) -> int:
+    """Wait for a lock; to close the handle that is returned drops it."""
+    handle = os.open(f"{path}-{name}", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        _wait_for(handle, path, nap_s, deadline)
+    except BaseException:
         os.close(handle)
+        raise
+    return handle
+
+
+def _wait_for(handle: int, path: Path, nap_s: float, deadline: float) -> None:
+    while not _try_lock(handle):
+        if time.monotonic() > deadline:
+            raise StoreUnavailable(
+                f"database {path}: another process kept it locked for {BUSY_TIMEOUT_S:.0f} s; look for a"
+                " DynaRoute process that hangs"
+            )
+        time.sleep(nap_s)
 
 
 if sys.platform == "win32":  # pragma: no cover  # the tests run on Linux

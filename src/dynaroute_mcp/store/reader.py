@@ -1,7 +1,7 @@
 """Reading beside the writer: a few connections, each used by one thread at a time.
 
-One of them belongs to the event loop's own thread: a look-up by key takes some ten microseconds, less than a tenth of
-what it takes to hand it to another thread and back.
+One of them belongs to the event loop's own thread: a look-up by key takes some ten microseconds, less than a
+tenth of what it takes to hand it to another thread and back.
 """
 
 import sqlite3
@@ -49,7 +49,8 @@ class Reader:
     async def look_up(self, query: str, params: Params, read: Callable[[Row], _T]) -> list[_T]:
         """Run a query that finds a few rows by their key, on the event loop; raises as `rows`.
 
-        What the event loop's connection can't do at once is left to a thread, which waits, opens, or says why not.
+        What the event loop's connection can't do at once is left to a thread, which waits, opens, or says why
+        not.
         """
 
         def found(connection: sqlite3.Connection) -> list[_T]:

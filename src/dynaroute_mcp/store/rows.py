@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from dynaroute_mcp.store.base import CallRow, FeedbackRow, Lengths, Repricing
 from dynaroute_mcp.taxonomy import Category, Level, Strategy
 from dynaroute_mcp.types import Attempt, Caller, Cost, Intent, Outcome, Usage
@@ -34,6 +36,7 @@ FEEDBACK_COLUMNS = (
     "prompt_sha256, predicted_category, predicted_level, right_category, right_level, at, text, request_id"
 )
 
+_MAX_USD = MAX_AMOUNT / NANO
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _INTENT_WIDTH = INTENT_COLUMNS.count(",") + 1
@@ -51,8 +54,9 @@ def from_micros(micros: int) -> datetime:
 
 def to_nano(usd: Decimal) -> int:
     """Round dollars to nano-dollars, half to even, clamped to a million dollars either way."""
-    limit = MAX_AMOUNT / NANO
-    return int((max(-limit, min(limit, usd)) * NANO).to_integral_value(ROUND_HALF_EVEN))
+    if not -_MAX_USD <= usd <= _MAX_USD:
+        usd = _MAX_USD if usd > 0 else -_MAX_USD
+    return int((usd * NANO).to_integral_value(ROUND_HALF_EVEN))
 
 
 def from_nano(nano: int) -> Decimal:
@@ -62,12 +66,20 @@ def from_nano(nano: int) -> Decimal:
 
 def amount(value: int) -> int:
     """Clamp a count to [0, MAX_AMOUNT]."""
-    return max(0, min(MAX_AMOUNT, value))
+    return value if 0 <= value <= MAX_AMOUNT else max(0, min(MAX_AMOUNT, value))
 
 
 def text(value: str) -> str:
     """Make any text storable: half of a surrogate pair, which UTF-8 can't hold, is written as an escape."""
     return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def json_text(value: object) -> str:
+    """Write JSON without spaces: what a column keeps whole."""
+    try:
+        return to_json(value).decode()
+    except PydanticSerializationError:  # half of a surrogate pair, which it leaves to others to escape
+        return json.dumps(value, separators=(",", ":"))
 
 
 def intent_values(intent: Intent) -> Row:
@@ -252,7 +264,7 @@ def _read_cost(total: int, for_input: int, basis: str) -> Cost:
 
 
 def _attempts_text(attempts: tuple[Attempt, ...]) -> str:
-    return json.dumps(
+    return json_text(
         [[a.model_id, a.provider, a.outcome, a.status, amount(a.latency_ms), a.message] for a in attempts]
     )
 

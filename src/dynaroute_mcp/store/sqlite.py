@@ -15,6 +15,7 @@ from typing import Literal, Self, TypeVar
 
 import anyio
 
+from dynaroute_mcp.errors import StoreCorrupt
 from dynaroute_mcp.store import keys, work
 from dynaroute_mcp.store.base import (
     CallFilter,
@@ -28,7 +29,7 @@ from dynaroute_mcp.store.base import (
     Waits,
 )
 from dynaroute_mcp.store.driver import Params
-from dynaroute_mcp.store.key_rows import KEY_COLUMNS, read_key
+from dynaroute_mcp.store.key_rows import KEY_COLUMNS, find_fault, read_if_sound, read_key
 from dynaroute_mcp.store.link import Opener, open_for_writing
 from dynaroute_mcp.store.reader import Reader
 from dynaroute_mcp.store.retention import Retention
@@ -119,12 +120,12 @@ class SqliteStore:
         return await self._writer.submit(keys.rotate_key(key_id, old, new, at, until))
 
     async def list_keys(self, owner: str | None) -> Sequence[KeyRow]:
-        """List keys, oldest first."""
-        return await self._reader.rows(
-            f"SELECT {KEY_COLUMNS} FROM keys WHERE ?1 IS NULL OR owner = ?1 ORDER BY id",
-            (None if owner is None else text(owner),),
-            read_key,
-        )
+        """List the keys that can be read, oldest first."""
+        return [row for row in await self._keys(owner, read_if_sound) if row is not None]
+
+    async def unreadable_keys(self, owner: str | None) -> Mapping[str, StoreCorrupt]:
+        """Tell which keys can't be read, and why."""
+        return dict(fault for fault in await self._keys(owner, find_fault) if fault is not None)
 
     async def find_plan(self, owner: str) -> str | None:
         """Tell an owner's plan."""
@@ -217,6 +218,10 @@ class SqliteStore:
             if len(page) < _PAGE:
                 return
             edge, left = page[-1][0], left - len(page)
+
+    async def _keys(self, owner: str | None, read: Callable[[Row], _T]) -> list[_T]:
+        query = f"SELECT {KEY_COLUMNS} FROM keys WHERE ?1 IS NULL OR owner = ?1 ORDER BY id"
+        return await self._reader.rows(query, (None if owner is None else text(owner),), read)
 
     async def _one(self, query: str, params: Params, read: Callable[[Row], _T]) -> _T | None:
         found = await self._reader.look_up(query, params, read)

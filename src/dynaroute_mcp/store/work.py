@@ -1,8 +1,8 @@
 # ruff: noqa: S608  # queries are built from constants; every value is a parameter
 """The jobs that the writer does.
 
-Each function lays out its values where it is called and returns the part that needs the lock: it decides first
-and writes then, so that a job that raises has changed nothing.
+Each function lays out its values where it is called and returns the part that needs the lock: it decides
+first and writes then, so that a job that raises has changed nothing.
 """
 
 import json

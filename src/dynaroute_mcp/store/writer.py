@@ -1,7 +1,7 @@
 """Group commit: what all tasks of a process want written, in as few durable transactions as possible.
 
-While one batch is on its way to the disk the next one gathers; each caller gets the result or the error of its
-own job, after the commit. One thread writes, and it holds the database's lock only while SQLite works.
+While one batch is on its way to the disk the next one gathers; each caller gets the result or the error of
+its own job, after the commit. One thread writes, and it holds the database's lock only while SQLite works.
 """
 
 import logging
@@ -102,12 +102,15 @@ class Writer:
                 raise StoreUnavailable("the database is being closed; this was not recorded")
             job = _Job(work)
             batch = self._join(job)
-            with anyio.CancelScope(shield=True):
+            try:
                 await batch.done.wait()
+            except anyio.get_cancelled_exc_class():  # a scope for each wait would be dear
+                with anyio.CancelScope(shield=True):
+                    await batch.done.wait()
         finally:
             self._room.release()
         if batch.failure is not None:
-            raise type(batch.failure)(str(batch.failure))
+            raise type(batch.failure)(str(batch.failure), public=batch.failure.public)
         if job.error is not None:
             raise job.error
         return job.result  # type: ignore[return-value]  # set by a job without error
