@@ -100,6 +100,19 @@ def begin(folder: Path, recipe: Recipe) -> Progress:
     return Progress(model, torch.optim.AdamW(listed, weight_decay=0.01, fused=True))
 
 
+def weights_of(model: Encoder) -> dict[str, torch.Tensor]:
+    """A copy of a model's numbers by name."""
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def average(model: Encoder, other: dict[str, torch.Tensor]) -> None:
+    """Move a model's numbers half the way to those of `weights_of`."""
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.lerp_(other[name], 0.5)
+
+
 def batches(rows: list[list[int]], rng: np.random.Generator | None) -> list[np.ndarray]:
     """Positions in batches of like length, in random order; in order of length without `rng`."""
     noise = rng.uniform(0, 12, len(rows)) if rng else np.zeros(len(rows))

@@ -2,8 +2,8 @@
 
 `python -m training.teacher --public DIR --work DIR` goes on where it was stopped, pass by pass; about 55 minutes on two
 idle cores. Two generations: the second learns from the labels and from what the first thinks of the same prompts. In
-the end it writes `teacher.npz`: a hash of every prompt and a row of logits, no text. `python -m training.fit` makes the
-second tier's files from the last generation's weights in `--work`.
+the end it writes `teacher.npz`: a hash of every prompt and a row of both generations' mean logits, no text.
+`python -m training.fit` makes the second tier's files from the last generation's weights in `--work`.
 """
 
 import argparse
@@ -72,8 +72,8 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     return np.concatenate([softmax(logits[:, :edge]), softmax(logits[:, edge:])], 1)
 
 
-def train(work: Path, folder: Path) -> encoder.Encoder:
-    """Run what is left of all generations; the last one's model."""
+def train(work: Path, folder: Path) -> list[encoder.Encoder]:
+    """Run what is left of all generations; their models, the last of which ships."""
     rows = data.fitted(folder)
     models: list[encoder.Encoder] = []
     for number, recipe in enumerate(GENERATIONS, 1):
@@ -84,11 +84,16 @@ def train(work: Path, folder: Path) -> encoder.Encoder:
             print(f"generation {number}: {len(rows)} rows, {progress.passes} passes done", flush=True)
             learnt = lesson(rows, models)
         while progress.passes < recipe.passes:
+            before = encoder.weights_of(progress.model)
             encoder.one_pass(progress, learnt, recipe)
+            if (
+                progress.passes == recipe.passes
+            ):  # the mean of the last two passes is less noisy than the last
+                encoder.average(progress.model, before)
             progress.save(state)
             report(progress.model, folder)
         models.append(progress.model)
-    return models[-1]
+    return models
 
 
 def report(model: encoder.Encoder, folder: Path) -> None:
@@ -111,15 +116,16 @@ def whole_words() -> list[str]:
     return sorted(word for word in vocabulary() if word.isascii() and word.isalpha() and len(word) > 2)
 
 
-def opine(model: encoder.Encoder, folder: Path, target: Path) -> None:
-    """Write the logits of every prompt and of every word, as eighths in one byte each."""
+def opine(models: list[encoder.Encoder], folder: Path, target: Path) -> None:
+    """Write the mean logits of every prompt and of every word, as eighths in one byte each."""
     words = whole_words()
     rows = [*data.fitted(folder), *data.public(folder)]
     prompts = {
         data.digest(prompt): prompt for prompt in (*words, *(row.prompt for row in rows), *data.pool(folder))
     }
     keys = sorted(prompts)
-    logits = encoder.predict(model, encode([prompts[key] for key in keys]))
+    tokens = encode([prompts[key] for key in keys])
+    logits = np.mean([encoder.predict(model, tokens) for model in models], 0)
     packed = np.clip(np.rint(logits * 8), -127, 127).astype(np.int8)
     np.savez_compressed(target, digests=np.array(keys, "S16"), logits=packed, words=np.array(words))
 
