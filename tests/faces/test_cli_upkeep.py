@@ -1,12 +1,14 @@
 """`doctor`, `db`, `config`, `serve` and `mcp`: the installation itself."""
 
 import csv
+import gc
 import io
 import json
 import shutil
+import socket
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -452,8 +454,13 @@ def test_serve_opens_what_is_asked_for(shell: Shell, monkeypatch: pytest.MonkeyP
     seen: list[tuple[object, ...]] = []
 
     def serve(
-        settings: Settings, *how: object, allowed_hosts: tuple[str, ...], reread: Callable[[], Settings]
+        settings: Settings,
+        *how: object,
+        allowed_hosts: tuple[str, ...],
+        reread: Callable[[], Settings],
+        listening: Callable[[], None],
     ) -> None:
+        listening()
         seen.append((*how, allowed_hosts, reread() == settings))
 
     monkeypatch.setattr(serving, "serve", serve)
@@ -462,6 +469,42 @@ def test_serve_opens_what_is_asked_for(shell: Shell, monkeypatch: pytest.MonkeyP
     assert seen == [("127.0.0.1", 8123, transport, ("box.lan",), True)]
     assert "http://127.0.0.1:8123: API at /v1" in result.stderr
     assert result.stdout == ""
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """Give the collector of this process back as it was: a server sets it for itself."""
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("collector")
+def test_a_port_that_is_taken_is_told_in_one_line(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = shell("serve", "--port", str(port))
+
+    assert result.exit_code == 9
+    assert result.stderr == (
+        f"Error: can't listen on 127.0.0.1, port {port}: another program listens there; stop it, or name another"
+        " --port [configuration_invalid]\n"
+    )
+
+
+@pytest.mark.usefixtures("collector")
+def test_a_server_with_a_wrong_catalog_says_what_is_wrong_and_no_more(shell: Shell) -> None:
+    overlay = shell.folder / "catalog.yaml"
+    overlay.write_text("models:\n  - {id: house/one}\n", encoding="utf-8")
+    config = Path(shell.environ["DYNAROUTE_CONFIG"])
+    config.write_text(f"catalog_overlay: {overlay}\n", encoding="utf-8")
+    result = shell("serve", "--port", "8123")
+
+    assert result.exit_code == 9
+    assert result.stderr == (
+        "Error: catalog.yaml: models[house/one].provider: is missing [configuration_invalid]\n"
+    )
 
 
 def test_stdio_is_served_by_two_commands(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
