@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -190,6 +190,8 @@ _FROM_ENVIRONMENT = {
     "DYNAROUTE_DATABASE": "database",
     "DYNAROUTE_PROJECT": "project",
 }
+VARIABLES: Final = ("DYNAROUTE_CONFIG", *_FROM_ENVIRONMENT)
+"""All variables of ours."""
 
 
 def read_settings(environ: Mapping[str, str], config: Path | None = None) -> Settings:

@@ -107,6 +107,31 @@ def test_doctor_fails_with_settings_that_are_wrong(shell: Shell) -> None:
     assert [row["state"] for row in findings if row["about"] == "settings"] == ["failure"]
 
 
+def test_doctor_names_what_stands_for_nothing_in_settings_and_environment(shell: Shell) -> None:
+    config = Path(shell.environ["DYNAROUTE_CONFIG"])
+    config.write_text(
+        "discover_local: false\nexclude: [openruter, ollama/llama3, claude]\nprefer: [mistrall]\n"
+        "rules: [{category: Law, model: gpt-6-lunna}]\nproviders: {gemini: {enabled: true}, opnai: {enabled: false}}\n"
+        "baseline_model: gpt-4.1\n",
+        encoding="utf-8",
+    )
+    shell.environ |= {"DYNAROUTE_DATABSE": "/tmp/x.db", "DYNAROUTE_STRATEGY": "best"}
+    found = [each for each in shell.json("doctor")["findings"] if each["about"] == "settings"]
+
+    assert [each["state"] for each in found] == ["ok"] + ["warning"] * 6
+    told = [each["found"].partition(", ")[0] for each in found[1:]]
+    assert told == snapshot(
+        [
+            "exclude: unknown model or provider 'openruter'; did you mean openrouter",
+            "prefer: unknown model or provider 'mistrall'; did you mean mistral",
+            "rules for Law: unknown model or provider 'gpt-6-lunna'; did you mean openai/gpt-6-luna",
+            "providers: unknown model or provider 'opnai'; did you mean openai",
+            "environment variable DYNAROUTE_DATABSE means nothing; did you mean DYNAROUTE_DATABASE?",
+            "environment variable DYNAROUTE_STRATEGY means nothing; there are DYNAROUTE_CONFIG",
+        ]
+    )
+
+
 def test_doctor_fails_with_a_catalog_that_is_wrong(tmp_path: Path) -> None:
     overlay = tmp_path / "mine.yaml"
     overlay.write_text("models: {nonsense: 3}", encoding="utf-8")

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from dynaroute_mcp.catalog import Catalog
+from dynaroute_mcp.catalog.names import nearest
 from dynaroute_mcp.errors import InvalidRequest, PermissionDenied, UnknownName
 from dynaroute_mcp.store.base import KeyRow
 from dynaroute_mcp.taxonomy import Strategy
@@ -111,8 +112,16 @@ def _check_names(param: str, names: Iterable[str], catalog: Catalog) -> None:
     if len(listed) > MOST_NAMES:
         raise InvalidRequest(f"{param} must have at most {MOST_NAMES} names", param=param)
     for name in listed:
-        if catalog.find_provider(name) is None and name.partition("/")[0].casefold() not in _ON_THIS_MACHINE:
-            try:
-                catalog.get_model(name)
-            except UnknownName as error:
-                raise UnknownName("model or provider", name, error.suggestions, param=param) from None
+        check_name(param, name, catalog)
+
+
+def check_name(param: str, name: str, catalog: Catalog) -> None:
+    """Check that a model or a provider has this name, or may have it once a server on this machine runs.
+
+    Raises:
+        UnknownName: nothing has it; offers the nearest three.
+    """
+    on_this_machine = name.partition("/")[0].casefold() in _ON_THIS_MACHINE
+    if not on_this_machine and catalog.find_provider(name) is None and catalog.find_model(name) is None:
+        offered = nearest(name, {**catalog.names, **catalog.provider_names})
+        raise UnknownName("model or provider", name, offered, param=param)
