@@ -460,6 +460,19 @@ def test_each_client_gets_the_form_that_it_reads(shell: Shell) -> None:
     assert Path(first_words["mcp-dev"][2]).is_file()
 
 
+def test_a_snippet_carries_the_named_configuration_with_its_whole_path(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shell.folder)
+    shell.environ["DYNAROUTE_DATABASE"] = "books.db"
+    env = json.loads(shell("--config", "mine.yaml", "config", "--json").stdout)["env"]
+
+    assert env == {
+        "DYNAROUTE_CONFIG": str(shell.folder / "mine.yaml"),
+        "DYNAROUTE_DATABASE": str(shell.folder / "books.db"),
+    }
+
+
 def test_a_snippet_for_scripts_is_the_server_alone(shell: Shell) -> None:
     assert set(shell.json("config")) == {"command", "args", "env"}
 
