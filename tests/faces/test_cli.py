@@ -61,6 +61,15 @@ def test_help_says_of_each_command_what_the_command_says_of_itself(shell: Shell)
         assert (command.help or "").startswith(entry.help)
 
 
+def test_no_list_of_commands_cuts_a_sentence_off(shell: Shell) -> None:
+    shell.columns = 80
+    groups = {path[:-1] for path, _ in every(cli) if len(path) > 1}
+
+    assert {("keys",), ("tokens",), ("db",)} <= groups
+    for path in (*groups, ("usage",)):
+        assert "..." not in shell(*path, "--help").stdout.partition("Commands:")[2], path
+
+
 def test_every_command_explains_itself_and_can_speak_json() -> None:
     streams = {("serve",), ("mcp",), ("db", "export"), ("feedback", "export")}
 
