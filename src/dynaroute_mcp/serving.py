@@ -304,6 +304,8 @@ class Front:
             await self._hub.renew(await anyio.to_thread.run_sync(self._reread))
         except ConfigurationInvalid as error:
             logger.error("the configuration was not taken", extra={"reason": str(error)})  # noqa: TRY400
+        except Exception:  # whatever a file does: those who are served now must not pay for it
+            logger.exception("the configuration was not taken")
         else:
             logger.warning("the configuration was read anew")
 

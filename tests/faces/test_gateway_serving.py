@@ -135,7 +135,7 @@ async def test_a_new_admin_token_opens_both_faces_and_the_old_one_neither(tmp_pa
     assert 401 not in before[0] + after[1]
 
 
-@pytest.mark.parametrize("fault", ["settings", "catalog"])
+@pytest.mark.parametrize("fault", ["settings", "catalog", "unforeseen"])
 async def test_a_wrong_configuration_leaves_the_old_one(
     tmp_path: Path, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -144,6 +144,8 @@ async def test_a_wrong_configuration_leaves_the_old_one(
     def reread() -> Settings:
         if fault == "settings":
             raise ConfigurationInvalid("strategy: no such")
+        if fault == "unforeseen":
+            raise RuntimeError("nobody thought of this")
         return first.model_copy(update={"exclude": ("nonsense",)})
 
     front = Front(first, "all", (), reread=reread, opener=Cores())
