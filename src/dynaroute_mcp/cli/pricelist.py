@@ -108,7 +108,7 @@ def _show_models(rows: Sequence[Listing]) -> None:
             ("in $/M", ">"),
             ("out $/M", ">"),
             ("window", ">"),
-            ("levels", ""),
+            ("level", ""),
             ("can", "!"),
             ("state", ""),
         ],
@@ -135,7 +135,7 @@ def _show_models(rows: Sequence[Listing]) -> None:
 def _state(row: Listing) -> str:
     if row.model.status == "retired":
         return row.model.standing
-    return ("ready" if row.available else "no key") + (", ending" if row.model.retires_at else "")
+    return ("ready" if row.available else "no key") + (", ends" if row.model.retires_at else "")
 
 
 def _levels(levels: tuple[Level, ...]) -> str:
