@@ -168,7 +168,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_bytes(b"\xff\xfe\x00")
 
-    with pytest.raises(ConfigurationInvalid, match="can't be read"):
+    with pytest.raises(ConfigurationInvalid, match="can't be read as UTF-8"):
         load_catalog(None, path)
 
 

@@ -36,11 +36,11 @@ def read_yaml(path: Path) -> tuple[dict[str, Plain], bytes]:
     try:
         raw = path.read_bytes()
         text = raw.decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationInvalid(
-            f"{path}: can't be read ({error}); check the path and its encoding"
-        ) from error
-    return parse_yaml(text, path.name), raw
+    except OSError as error:
+        raise ConfigurationInvalid(f"{path}: can't be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationInvalid(f"{path}: can't be read as UTF-8 ({error.reason}); save it so") from error
+    return parse_yaml(text, str(path)), raw
 
 
 def parse_yaml(text: str, name: str) -> dict[str, Plain]:

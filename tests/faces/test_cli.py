@@ -165,7 +165,11 @@ def test_a_configuration_file_can_be_named(shell: Shell, tmp_path: Path) -> None
     result = shell("--config", str(tmp_path / "none.yaml"), "usage")
 
     assert result.exit_code == 9
-    assert "none.yaml" in result.stderr
+    where = tmp_path / "none.yaml"
+    told = (
+        f"Error: {where}: can't be read (No such file or directory); check the path [configuration_invalid]\n"
+    )
+    assert result.stderr == told
 
 
 def test_a_prompt_must_come_from_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
