@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -83,8 +83,8 @@ def check_terms(terms: Terms, catalog: Catalog, now: datetime) -> None:
         InvalidRequest: a limit is not above 0 or absurd, a list is too long, or the end is past; `param` names it.
         UnknownName: a name is neither a model nor a provider.
     """
-    if terms.expires_at is not None and terms.expires_at <= now:
-        raise InvalidRequest(f"expires_at {terms.expires_at.isoformat()} is past", param="expires_at")
+    if terms.expires_at is not None:
+        _check_end(terms.expires_at, now)
     for name in ("usd_per_month", "tokens_per_month", "requests_per_minute", "requests_per_day"):
         limit = getattr(terms, name)
         if limit is not None and not _LEAST_LIMIT <= limit <= HIGHEST_LIMIT:
@@ -105,6 +105,15 @@ def check_maker(by: Caller | None) -> None:
         raise PermissionDenied(
             "a key with limits of its own makes no keys and changes none; use another key of its owner"
         )
+
+
+def _check_end(at: datetime, now: datetime) -> None:
+    if at <= now:
+        raise InvalidRequest(f"expires_at {at.isoformat()} is past", param="expires_at")
+    try:
+        at.astimezone(UTC)
+    except OverflowError:
+        raise InvalidRequest("expires_at must be before the year 10000 in UTC", param="expires_at") from None
 
 
 def _check_names(param: str, names: Iterable[str], catalog: Catalog) -> None:
