@@ -357,4 +357,6 @@ class Front:
 
 
 def _root(path: str) -> str:
-    return path.removeprefix("/").partition("/")[0]
+    """The first part of a path; empty where only the whole of it would be an address of MCP."""
+    root, _, rest = path.removeprefix("/").partition("/")
+    return root if root == "messages" or not rest else ""

@@ -157,6 +157,15 @@ async def test_a_wrong_configuration_leaves_the_old_one(
     assert "the configuration was not taken" in caplog.text
 
 
+@pytest.mark.parametrize("path", ["/mcp/other", "/sse/other", "/mcpx"])
+async def test_what_only_begins_like_an_address_of_mcp_gets_the_envelope(tmp_path: Path, path: str) -> None:
+    first = settings(tmp_path, admin_token="operator")
+    async with client_of(Front(first, "all", (), opener=Cores())) as client:
+        response = await client.get(path, headers={"Authorization": "Bearer operator"})
+
+    assert response.status_code == response.json()["error"]["code"] == 404
+
+
 async def test_a_hub_that_cannot_open_its_first_core_says_why(tmp_path: Path) -> None:
     chosen = settings(tmp_path, exclude=["nonsense"])
     with pytest.raises(ExceptionGroup) as raised:
