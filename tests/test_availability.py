@@ -69,6 +69,21 @@ def test_a_provider_that_is_switched_off_is_not_called(tmp_path: Path) -> None:
     assert "openai" not in now.endpoints
 
 
+@pytest.mark.parametrize("name", ["gemini", "Gemini", "google"])
+def test_the_file_may_call_a_provider_by_any_of_its_names(tmp_path: Path, name: str) -> None:
+    on = available(tmp_path, variables={}, providers={name: {"api_key": "from-file"}})
+    off = available(tmp_path, variables={"GEMINI_API_KEY": "g"}, providers={name: {"enabled": False}})
+
+    assert on.endpoints["google"].api_key == "from-file"
+    assert off.simulated
+
+
+def test_a_providers_id_goes_before_its_other_names(tmp_path: Path) -> None:
+    given = {"google": {"api_key": "by-id"}, "gemini": {"api_key": "by-another-name"}}
+
+    assert available(tmp_path, variables={}, providers=given).endpoints["google"].api_key == "by-id"
+
+
 @pytest.mark.parametrize(
     ("fields", "address"),
     [

@@ -138,6 +138,9 @@ def test_a_missing_folder_or_file_is_named(tmp_path: Path) -> None:
         ("[a]: 1", "a key must be text"),
         ("a: " + "[" * 200_000, "nested too deeply"),
         ("a: " + "[" * 20 + "]" * 20, "nested too deeply"),
+        ("- " * 200_000, "nested too deeply"),
+        ("a: 1\r? " + "? - : " * 50_000, "nested too deeply"),
+        ("\ufeff--- " + "-\t" * 200_000, "nested too deeply"),
         ("a: \x00", "not valid YAML"),
         ("a: " + "x" * 2_000_001, "larger than"),
     ],
@@ -165,7 +168,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_bytes(b"\xff\xfe\x00")
 
-    with pytest.raises(ConfigurationInvalid, match="can't be read"):
+    with pytest.raises(ConfigurationInvalid, match="can't be read as UTF-8"):
         load_catalog(None, path)
 
 

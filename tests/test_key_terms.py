@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -222,3 +222,14 @@ async def test_a_grace_out_of_range_is_refused(accounts: Accounts, grace_s: floa
 
     with pytest.raises(InvalidRequest, match="between 0 and 604,800"):
         await accounts.rotate_key(made.row.key_id, grace_s=grace_s)
+
+
+async def test_an_end_that_utc_does_not_know_is_refused_and_the_key_works_on(accounts: Accounts) -> None:
+    made = await accounts.generate_key("alice")
+    beyond = datetime.fromisoformat("9999-12-31T23:59:59-23:59")
+
+    with pytest.raises(InvalidRequest, match="before the year 10000") as caught:
+        await accounts.edit_key(made.row.key_id, lambda terms: replace(terms, expires_at=beyond), by=None)
+
+    assert caught.value.param == "expires_at"
+    assert (await accounts.caller_for(made.secret)).expires_at is None

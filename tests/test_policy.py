@@ -546,6 +546,16 @@ def test_a_rule_sends_its_category_to_its_model() -> None:
     assert winner_of(situation(label=labelled(Category.LAW), settings=Settings(rules=rules))) == LARGE
 
 
+def test_a_rule_may_name_a_provider_whose_first_choice_it_takes() -> None:
+    first_of_ant = winner_of(situation(settings=Settings(exclude=("bee", "cat"))))
+    choice = choose(situation(settings=Settings(rules=(Rule(category="*", model="ant"),))))
+
+    assert choice.winner.model_id == first_of_ant != winner_of(situation())
+    assert choice.reason.endswith("the rule for * names ant")
+    nobody = Settings(rules=(Rule(category="*", model="ant"),), exclude=("ant",))
+    assert choose(situation(settings=nobody)).notes == ("the rule for * names ant, which is out",)
+
+
 def test_a_rule_whose_model_is_out_is_noted_and_passed_over() -> None:
     settings = Settings(rules=(Rule(category="*", model=FRONTIER),), exclude=("cat",))
     choice = choose(situation(settings=settings))

@@ -91,6 +91,9 @@ def test_an_unknown_field_is_an_error_that_names_file_and_field(tmp_path: Path) 
         ("calls: {connect_s: .nan}", "calls.connect_s: must be a number"),
         ("providers: {openai: {base_url: host}}", "base_url: must be an address that begins with http://"),
         ("baseline_model: [x]", "baseline_model: must be text"),
+        ("budgets: [{scope: day, usd: 1e999999999}]", "budgets.0.usd: must be at most 1000000000"),
+        ("database: ~nobody-of-this-name/x.db", "database: nobody knows the home directory"),
+        ('catalog_overlay: "/tmp/\\0x"', "catalog_overlay: no path holds a zero byte"),
         (
             "calls: {connect_s: 0, idle_s: -1}",
             "calls.connect_s: must be more than 0.0; calls.idle_s: must",
@@ -143,6 +146,11 @@ def test_a_file_of_the_wrong_shape_says_so(tmp_path: Path) -> None:
 def test_a_missing_file_that_was_named_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationInvalid, match=r"absent\.yaml: can't be read"):
         read_settings({"DYNAROUTE_CONFIG": str(tmp_path / "absent.yaml")})
+
+
+def test_a_named_file_in_an_unknown_home_is_an_error() -> None:
+    with pytest.raises(ConfigurationInvalid, match=r"of-this-name/c\.yaml: nobody knows"):
+        read_settings({"DYNAROUTE_CONFIG": "~nobody-of-this-name/c.yaml"})
 
 
 def test_an_enormous_file_is_refused(tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ class Availability:
         """
         self._catalog = self._loaded = catalog
         self._settings = settings
+        self._chosen = _by_id(settings, catalog)
         self._discover = discover
         self._listed = listed
         self._vault = vault
@@ -163,7 +164,7 @@ class Availability:
         endpoints, unreadable = dict[str, Endpoint](), set[str]()
         for held in caller.provider_keys:
             provider = self._catalog.providers.get(held.provider)
-            own = self._settings.providers.get(held.provider)
+            own = self._chosen.get(held.provider)
             if provider is None or (own is not None and not own.enabled):
                 continue
             try:
@@ -211,7 +212,7 @@ class Availability:
         }
 
     def _endpoint(self, provider: Provider) -> Endpoint | None:
-        own = self._settings.providers.get(provider.id)
+        own = self._chosen.get(provider.id)
         if provider.id == SANDBOX or (own is not None and not own.enabled):
             return None
         key = own.api_key.get_secret_value() if own and own.api_key else self._key(provider)
@@ -229,6 +230,13 @@ class Availability:
 
     def _key(self, provider: Provider) -> str | None:
         return next((key for name in provider.key_env if (key := self._settings.variable(name))), None)
+
+
+def _by_id(settings: Settings, catalog: Catalog) -> Mapping[str, ProviderSettings]:
+    """What the file says of each provider, whatever it calls it there: `gemini` is `google`; its id goes before."""
+    named = sorted(settings.providers, key=lambda name: name in catalog.providers)
+    known = {name: catalog.find_provider(name) for name in named}
+    return {(row.id if (row := known[name]) else name): settings.providers[name] for name in named}
 
 
 def place_of(key_id: str, provider: str) -> str:

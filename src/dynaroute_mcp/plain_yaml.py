@@ -20,6 +20,8 @@ Plain = str | None | list["Plain"] | dict[str, "Plain"]
 _MAX_BYTES: Final = 2_000_000
 _MAX_DEPTH: Final = 12
 _MAX_OPEN: Final = 400
+_OPENING: Final = "-?: \t\ufeff"
+"""What may stand on a line before a block that begins in it."""
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _TAGS: Final = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"})
 _Loader: type[yaml.BaseLoader] = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
@@ -34,22 +36,22 @@ def read_yaml(path: Path) -> tuple[dict[str, Plain], bytes]:
     try:
         raw = path.read_bytes()
         text = raw.decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationInvalid(
-            f"{path}: can't be read ({error}); check the path and its encoding"
-        ) from error
-    return parse_yaml(text, path.name), raw
+    except OSError as error:
+        raise ConfigurationInvalid(f"{path}: can't be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationInvalid(f"{path}: can't be read as UTF-8 ({error.reason}); save it so") from error
+    return parse_yaml(text, str(path)), raw
 
 
 def parse_yaml(text: str, name: str) -> dict[str, Plain]:
     """Parse the text of a file called `name`; see `read_yaml`."""
     if len(text) > _MAX_BYTES:
         raise ConfigurationInvalid(f"{name}: larger than {_MAX_BYTES:,} characters")
-    if text.count("[") + text.count("{") > _MAX_OPEN and _nesting(text) > _MAX_OPEN:
+    if _indent(text) > _MAX_OPEN or _nesting(text) > _MAX_OPEN:
         raise ConfigurationInvalid(f"{name}: nested too deeply")
     try:
         root = yaml.compose(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigurationInvalid(f"{name}: not valid YAML: {_first_line(error)}") from error
     data = _Walk(name).plain(root, 0) if root else {}
     if not isinstance(data, dict):
@@ -63,8 +65,15 @@ def _first_line(error: Exception) -> str:
     return f"line {mark.line + 1}: {problem}" if mark else problem
 
 
+def _indent(text: str) -> int:
+    """The column in which the deepest block begins; it bounds blocks as `_nesting` bounds brackets."""
+    return max((len(line) - len(line.lstrip(_OPENING)) for line in text.splitlines()), default=0)
+
+
 def _nesting(text: str) -> int:
     """Upper bound of how deep brackets stand open; keeps the C parser's own stack safe."""
+    if text.count("[") + text.count("{") <= _MAX_OPEN:
+        return 0
     deepest = depth = 0
     for char in text:
         if char in "[{":

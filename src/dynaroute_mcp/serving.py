@@ -5,6 +5,7 @@ with, later ones get the new one. A signal to stop lets running requests end, an
 """
 
 import contextlib
+import errno
 import gc
 import importlib
 import logging
@@ -53,6 +54,7 @@ def serve(
     *,
     allowed_hosts: Collection[str] = (),
     reread: Callable[[], Settings] | None = None,
+    listening: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve over HTTP until a signal comes.
 
@@ -63,9 +65,11 @@ def serve(
         transport: which of MCP's two.
         allowed_hosts: names under which others reach this server, without ports.
         reread: reads the settings anew on SIGHUP; `None` leaves the signal alone.
+        listening: is called once clients can connect.
 
     Raises:
-        ConfigurationInvalid: the address is open to others and there is no admin token.
+        ConfigurationInvalid: the address is open to others and there is no admin token, or can't be listened on, or
+            the catalog is wrong; alone or in a group.
     """
     check_binding(settings, host)
     front = Front(settings, transport, {*allowed_hosts, socket.gethostname()}, reread=reread)
@@ -84,20 +88,44 @@ def serve(
         ws="none",
     )
     # anyio's own way in: whoever asks it for the loop later need not ask the system for the process first
-    anyio.run(_Server(config, front).serve, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+    anyio.run(
+        _Server(config, front, listening).serve,
+        backend_options={"use_uvloop": find_spec("uvloop") is not None},
+    )
 
 
 class _Server(uvicorn.Server):
-    """Ends idle MCP streams before it waits for running requests."""
+    """Raises why it can't start, and ends idle MCP streams before it waits for running requests."""
 
-    def __init__(self, config: uvicorn.Config, front: "Front") -> None:
+    def __init__(self, config: uvicorn.Config, front: "Front", listening: Callable[[], None]) -> None:
         super().__init__(config)
         self._front = front
+        self._listening = listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the first core and listen."""
+        log = logging.getLogger("uvicorn.error")
+        log.disabled = True  # it would print the traceback of what is raised here
+        try:
+            await super().startup(sockets)
+        except SystemExit as stopped:
+            raise self._front.failure or _unbound(self.config, stopped.__context__) from None
+        finally:
+            log.disabled = False
+        self._listening()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, let requests end, close."""
         self._front.hang_up()
         await super().shutdown(sockets)
+
+
+def _unbound(config: uvicorn.Config, cause: BaseException | None) -> ConfigurationInvalid:
+    if isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+        why = "another program listens there; stop it, or name another --port"
+    else:
+        why = f"{cause}; name another --host or --port"
+    return ConfigurationInvalid(f"can't listen on {config.host}, port {config.port}: {why}")
 
 
 # ---------------------------------------------------------------- cores
@@ -260,6 +288,8 @@ class Front:
         self._mcp = LateFace(partial(self._make_mcp, transport, allowed_hosts))
         self._mcp_roots = _ROOTS[transport]
         self._streams: set[anyio.CancelScope] = set()
+        self.failure: BaseException | None = None
+        """Why the first core could not be opened."""
         self.app = Router(default=self._pass_on, lifespan=self._lifespan, redirect_slashes=False)
 
     def hang_up(self) -> None:
@@ -274,15 +304,20 @@ class Front:
             await self._hub.renew(await anyio.to_thread.run_sync(self._reread))
         except ConfigurationInvalid as error:
             logger.error("the configuration was not taken", extra={"reason": str(error)})  # noqa: TRY400
+        except Exception:  # whatever a file does: those who are served now must not pay for it
+            logger.exception("the configuration was not taken")
         else:
             logger.warning("the configuration was read anew")
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        async with (
-            self._hub.running(self._settings),
-            anyio.create_task_group() as group,
-        ):
+        async with contextlib.AsyncExitStack() as opened:
+            try:
+                await opened.enter_async_context(self._hub.running(self._settings))
+            except BaseException as error:
+                self.failure = error
+                raise
+            group = await opened.enter_async_context(anyio.create_task_group())
             group.start_soon(self._mcp.keep)
             if self._reread is not None and hasattr(signal, "SIGHUP"):
                 group.start_soon(self._watch)
@@ -322,4 +357,6 @@ class Front:
 
 
 def _root(path: str) -> str:
-    return path.removeprefix("/").partition("/")[0]
+    """The first part of a path; empty where only the whole of it would be an address of MCP."""
+    root, _, rest = path.removeprefix("/").partition("/")
+    return root if root == "messages" or not rest else ""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -54,12 +54,22 @@ def _check_masters(masters: SecretStr) -> SecretStr:
     return masters
 
 
+def _at_home(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("no path holds a zero byte")
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError("nobody knows the home directory that it begins with") from error
+
+
 FromEnvironment = BeforeValidator(_expand)
 Secret = Annotated[SecretStr, FromEnvironment, Field(min_length=1)]
 Master = Annotated[SecretStr, FromEnvironment, AfterValidator(_check_masters)]
 Address = Annotated[str, FromEnvironment, Field(pattern=r"^https?://[^\s@]+$", max_length=500)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
-Dollars = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+Dollars = Annotated[Decimal, Field(ge=0, le=1_000_000_000, allow_inf_nan=False)]
+File = Annotated[Path, FromEnvironment, AfterValidator(_at_home)]
 
 
 class Section(BaseModel):
@@ -144,8 +154,8 @@ class Settings(Section):
     admin_token: Secret | None = None
     encryption_key: Master | None = None
     """Master key under which keys' own provider keys are encrypted; from `DYNAROUTE_ENCRYPTION_KEY`."""
-    database: Annotated[Path, FromEnvironment] = HOME / "dynaroute.db"
-    catalog_overlay: Annotated[Path, FromEnvironment] | None = None
+    database: File = HOME / "dynaroute.db"
+    catalog_overlay: File | None = None
     baseline_model: str = "gpt-4.1"
     strategy: Strategy = Strategy.BALANCED
     exclude: tuple[str, ...] = ()
@@ -190,6 +200,8 @@ _FROM_ENVIRONMENT = {
     "DYNAROUTE_DATABASE": "database",
     "DYNAROUTE_PROJECT": "project",
 }
+VARIABLES: Final = ("DYNAROUTE_CONFIG", *_FROM_ENVIRONMENT)
+"""All variables of ours."""
 
 
 def read_settings(environ: Mapping[str, str], config: Path | None = None) -> Settings:
@@ -213,22 +225,18 @@ def read_settings(environ: Mapping[str, str], config: Path | None = None) -> Set
         "config_file": file,
     }
     try:
-        settings = Settings.model_validate(values, context={"environ": environ})
+        return Settings.model_validate(values, context={"environ": environ})
     except ValidationError as error:
         raise ConfigurationInvalid(_explain(error, file)) from None  # the cause would quote secrets
-    overlay = settings.catalog_overlay
-    return settings.model_copy(
-        update={
-            "database": settings.database.expanduser(),
-            "catalog_overlay": overlay.expanduser() if overlay else None,
-        }
-    )
 
 
 def _config_file(environ: Mapping[str, str], config: Path | None) -> Path | None:
     named = config or (Path(environ["DYNAROUTE_CONFIG"]) if environ.get("DYNAROUTE_CONFIG") else None)
     if named is not None:
-        return named.expanduser()
+        try:
+            return _at_home(named)
+        except ValueError as error:
+            raise ConfigurationInvalid(f"{named}: {error}") from error
     default = HOME / "config.yaml"
     return default if default.is_file() else None
 

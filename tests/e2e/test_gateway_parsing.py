@@ -78,6 +78,14 @@ def test_an_absolute_address_is_judged_in_the_place_of_host(
     assert statuses(told) == [status]
 
 
+def test_behind_a_body_of_two_lengths_no_request_is_hidden(either: Gateway) -> None:
+    hidden = b"0\r\n\r\n" + HEALTH + b"\r\n"
+    told = tell(either, CLASSIFY + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n" + hidden)
+
+    assert statuses(told) == [400]
+    assert problem(told)["reason"] == "invalid_http"
+
+
 @pytest.mark.parametrize("last", [LAST, b""], ids=["close", "keep-alive"])
 @pytest.mark.parametrize(
     ("path", "status"), [(b"/v1/classify", 401), (b"/no-such-route", 404), (b"/v1/chat/completions", 413)]

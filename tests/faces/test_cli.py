@@ -61,6 +61,15 @@ def test_help_says_of_each_command_what_the_command_says_of_itself(shell: Shell)
         assert (command.help or "").startswith(entry.help)
 
 
+def test_no_list_of_commands_cuts_a_sentence_off(shell: Shell) -> None:
+    shell.columns = 80
+    groups = {path[:-1] for path, _ in every(cli) if len(path) > 1}
+
+    assert {("keys",), ("tokens",), ("db",)} <= groups
+    for path in (*groups, ("usage",)):
+        assert "..." not in shell(*path, "--help").stdout.partition("Commands:")[2], path
+
+
 def test_every_command_explains_itself_and_can_speak_json() -> None:
     streams = {("serve",), ("mcp",), ("db", "export"), ("feedback", "export")}
 
@@ -156,7 +165,11 @@ def test_a_configuration_file_can_be_named(shell: Shell, tmp_path: Path) -> None
     result = shell("--config", str(tmp_path / "none.yaml"), "usage")
 
     assert result.exit_code == 9
-    assert "none.yaml" in result.stderr
+    where = tmp_path / "none.yaml"
+    told = (
+        f"Error: {where}: can't be read (No such file or directory); check the path [configuration_invalid]\n"
+    )
+    assert result.stderr == told
 
 
 def test_a_prompt_must_come_from_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:

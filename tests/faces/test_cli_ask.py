@@ -60,6 +60,14 @@ def test_a_prompt_can_come_from_stdin(shell: Shell, args: tuple[str, ...]) -> No
     assert shell.script.calls[0].request.messages[-1].text == "Hello"
 
 
+@pytest.mark.parametrize("command", ["route", "classify"])
+def test_words_without_quotes_are_told_to_take_them(shell: Shell, command: str) -> None:
+    result = shell(command, "hello", "world")
+
+    assert result.exit_code == 2
+    assert "a prompt of several words takes quotes around it" in result.stderr
+
+
 def test_bytes_that_are_no_text_do_not_stop_a_prompt(shell: Shell) -> None:
     assert shell("route", "-", "-q", stdin=b"caf\xe9").exit_code == 0
 

@@ -97,7 +97,7 @@ def test_a_providers_key_is_kept_listed_and_forgotten_and_never_shown(shell: She
     listed, shown = shell("keys", "providers", key_id), shell("keys", "show", key_id)
 
     assert "sk-ant-a...9f0e" in added.stdout
-    assert "works" in listed.stdout
+    assert "kept" in listed.stdout
     assert "anthropic sk-ant-a...9f0e" in shown.stdout
     assert "own anthropic" in shell("keys", "list", "alice").stdout
     assert shell.json("keys", "providers", key_id)["count"] == 1

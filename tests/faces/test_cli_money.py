@@ -67,10 +67,29 @@ def test_a_provider_goes_by_the_name_in_its_models_ids_too(shell: Shell) -> None
     assert shell("models", "--provider", "gemini").stdout == shell("models", "--provider", "google").stdout
 
 
-def test_where_no_model_is_left_the_providers_are_named(shell: Shell) -> None:
-    told = shell("models", "--provider", "antropic").stdout
+def test_an_unknown_provider_is_an_error_that_offers_the_nearest(shell: Shell) -> None:
+    result = shell("models", "--provider", "antropic")
 
-    assert told.startswith("no model passes these filters; the providers are anthropic, ")
+    assert result.exit_code == 2
+    assert "unknown provider 'antropic'; did you mean anthropic, " in result.stderr
+    assert shell("models", "--provider", "antropic", "--json").exit_code == 2
+
+
+def test_where_no_model_is_left_the_reason_is_told(tmp_path: Path, shell: Shell) -> None:
+    home = tmp_path / "keyless"
+    home.mkdir()
+    keyless = Shell(home, None)
+
+    assert "take one of them away" in shell("models", "--provider", "xai", "--available").stdout
+    assert "`dynaroute doctor`" in keyless("models", "--available").stdout
+
+
+def test_models_are_found_by_a_part_of_their_name(shell: Shell) -> None:
+    rows = shell.json("models", "HAIKU")["models"]
+
+    assert rows
+    assert all("haiku" in row["litellm_id"] for row in rows)
+    assert "no model passes" in shell("models", "no-such-model").stdout
 
 
 def test_a_table_that_is_too_wide_for_the_terminal_is_told_row_by_row_and_loses_no_figure(
@@ -83,6 +102,19 @@ def test_a_table_that_is_too_wide_for_the_terminal_is_told_row_by_row_and_loses_
 
     assert [line.split()[0] for line in calls[1:]] == ["request", "model", "level", "cost"]
     assert shell("usage", "--period", "month").stdout.split()[-1] == calls[-1].split()[-1]
+
+
+def test_a_model_that_takes_two_lines_breaks_behind_its_provider_and_others_take_one(shell: Shell) -> None:
+    shell("route", "--model", "anthropic/claude-haiku-5-5", "hi")
+    shell("route", "--model", "gpt-4.1", "hi")
+    shell.columns = 80
+    calls = shell("usage", terminal=True).stdout.partition("when (UTC)")[2].splitlines()[1:]
+
+    assert [line.split()[3:4] or line.split() for line in calls] == [
+        ["openai/gpt-4.1"],
+        ["anthropic/"],
+        ["claude-haiku-5-5"],
+    ]
 
 
 def test_how_a_call_ended_is_told_where_one_failed(tmp_path: Path) -> None:

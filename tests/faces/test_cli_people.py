@@ -51,6 +51,14 @@ def test_a_key_on_the_command_line_works_but_is_warned_about(shell: Shell) -> No
     assert "`ps`" in result.stderr
 
 
+def test_a_providers_key_on_the_command_line_is_warned_about_and_an_id_is_not(shell: Shell) -> None:
+    shell.environ["DYNAROUTE_ENCRYPTION_KEY"] = "m" * 43
+    key_id = shell.json("keys", "create", "alice")["key_id"]
+
+    assert "`ps`" in shell("keys", "add-provider", key_id, "openai", "sk-proj-0123456789abcdef").stderr
+    assert "`ps`" not in shell("keys", "revoke", key_id).stderr
+
+
 def test_a_lost_key_is_stopped_by_its_id(shell: Shell) -> None:
     made = shell.json("keys", "create", "alice")
 

@@ -136,7 +136,9 @@ def test_status_names_what_can_be_counted(shell: Shell) -> None:
     found = shell.json("tokens", "status")
 
     assert found == {"o200k_base": None, "cl100k_base": str(ranks_path("cl100k_base"))}
-    assert "estimate only" in shell("tokens", "status").stdout
+    told = shell("tokens", "status").stdout
+    assert "estimate only  not installed" in told
+    assert "`dynaroute tokens install" in told
 
 
 class _Letters:

@@ -1,12 +1,14 @@
 """`doctor`, `db`, `config`, `serve` and `mcp`: the installation itself."""
 
 import csv
+import gc
 import io
 import json
 import shutil
+import socket
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -103,6 +105,31 @@ def test_doctor_fails_with_settings_that_are_wrong(shell: Shell) -> None:
     findings = json.loads(result.stdout)["findings"]
     assert result.exit_code == 1
     assert [row["state"] for row in findings if row["about"] == "settings"] == ["failure"]
+
+
+def test_doctor_names_what_stands_for_nothing_in_settings_and_environment(shell: Shell) -> None:
+    config = Path(shell.environ["DYNAROUTE_CONFIG"])
+    config.write_text(
+        "discover_local: false\nexclude: [openruter, ollama/llama3, claude]\nprefer: [mistrall]\n"
+        "rules: [{category: Law, model: gpt-6-lunna}]\nproviders: {gemini: {enabled: true}, opnai: {enabled: false}}\n"
+        "baseline_model: gpt-4.1\n",
+        encoding="utf-8",
+    )
+    shell.environ |= {"DYNAROUTE_DATABSE": "/tmp/x.db", "DYNAROUTE_STRATEGY": "best"}
+    found = [each for each in shell.json("doctor")["findings"] if each["about"] == "settings"]
+
+    assert [each["state"] for each in found] == ["ok"] + ["warning"] * 6
+    told = [each["found"].partition(", ")[0] for each in found[1:]]
+    assert told == snapshot(
+        [
+            "exclude: unknown model or provider 'openruter'; did you mean openrouter",
+            "prefer: unknown model or provider 'mistrall'; did you mean mistral",
+            "rules for Law: unknown model or provider 'gpt-6-lunna'; did you mean openai/gpt-6-luna",
+            "providers: unknown model or provider 'opnai'; did you mean openai",
+            "environment variable DYNAROUTE_DATABSE means nothing; did you mean DYNAROUTE_DATABASE?",
+            "environment variable DYNAROUTE_STRATEGY means nothing; there are DYNAROUTE_CONFIG",
+        ]
+    )
 
 
 def test_doctor_fails_with_a_catalog_that_is_wrong(tmp_path: Path) -> None:
@@ -433,6 +460,19 @@ def test_each_client_gets_the_form_that_it_reads(shell: Shell) -> None:
     assert Path(first_words["mcp-dev"][2]).is_file()
 
 
+def test_a_snippet_carries_the_named_configuration_with_its_whole_path(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shell.folder)
+    shell.environ["DYNAROUTE_DATABASE"] = "books.db"
+    env = json.loads(shell("--config", "mine.yaml", "config", "--json").stdout)["env"]
+
+    assert env == {
+        "DYNAROUTE_CONFIG": str(shell.folder / "mine.yaml"),
+        "DYNAROUTE_DATABASE": str(shell.folder / "books.db"),
+    }
+
+
 def test_a_snippet_for_scripts_is_the_server_alone(shell: Shell) -> None:
     assert set(shell.json("config")) == {"command", "args", "env"}
 
@@ -452,8 +492,13 @@ def test_serve_opens_what_is_asked_for(shell: Shell, monkeypatch: pytest.MonkeyP
     seen: list[tuple[object, ...]] = []
 
     def serve(
-        settings: Settings, *how: object, allowed_hosts: tuple[str, ...], reread: Callable[[], Settings]
+        settings: Settings,
+        *how: object,
+        allowed_hosts: tuple[str, ...],
+        reread: Callable[[], Settings],
+        listening: Callable[[], None],
     ) -> None:
+        listening()
         seen.append((*how, allowed_hosts, reread() == settings))
 
     monkeypatch.setattr(serving, "serve", serve)
@@ -462,6 +507,42 @@ def test_serve_opens_what_is_asked_for(shell: Shell, monkeypatch: pytest.MonkeyP
     assert seen == [("127.0.0.1", 8123, transport, ("box.lan",), True)]
     assert "http://127.0.0.1:8123: API at /v1" in result.stderr
     assert result.stdout == ""
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """Give the collector of this process back as it was: a server sets it for itself."""
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("collector")
+def test_a_port_that_is_taken_is_told_in_one_line(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = shell("serve", "--port", str(port))
+
+    assert result.exit_code == 9
+    assert result.stderr == (
+        f"Error: can't listen on 127.0.0.1, port {port}: another program listens there; stop it, or name another"
+        " --port [configuration_invalid]\n"
+    )
+
+
+@pytest.mark.usefixtures("collector")
+def test_a_server_with_a_wrong_catalog_says_what_is_wrong_and_no_more(shell: Shell) -> None:
+    overlay = shell.folder / "catalog.yaml"
+    overlay.write_text("models:\n  - {id: house/one}\n", encoding="utf-8")
+    config = Path(shell.environ["DYNAROUTE_CONFIG"])
+    config.write_text(f"catalog_overlay: {overlay}\n", encoding="utf-8")
+    result = shell("serve", "--port", "8123")
+
+    assert result.exit_code == 9
+    assert result.stderr == (
+        "Error: catalog.yaml: models[house/one].provider: is missing [configuration_invalid]\n"
+    )
 
 
 def test_stdio_is_served_by_two_commands(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

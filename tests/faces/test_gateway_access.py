@@ -219,6 +219,16 @@ async def test_a_wrong_body_is_refused_with_the_field_at_fault(
     assert at.script.calls == []
 
 
+async def test_a_mistyped_category_is_offered_the_nearest(tmp_path: Path) -> None:
+    async with door(tmp_path) as at:
+        response = await at.client.post(CHAT, json={"messages": [USER], "category_override": "lawz"})
+
+    told = check_envelope(response, 400)["message"]
+    assert told.startswith(
+        "category_override: there is no such category; did you mean Law? There are: Law, Business, "
+    )
+
+
 async def test_a_missing_list_of_messages_has_its_published_sentence(tmp_path: Path) -> None:
     async with door(tmp_path) as at:
         response = await at.client.post(CHAT, json={"model": "auto"})

@@ -135,7 +135,7 @@ async def test_a_new_admin_token_opens_both_faces_and_the_old_one_neither(tmp_pa
     assert 401 not in before[0] + after[1]
 
 
-@pytest.mark.parametrize("fault", ["settings", "catalog"])
+@pytest.mark.parametrize("fault", ["settings", "catalog", "unforeseen"])
 async def test_a_wrong_configuration_leaves_the_old_one(
     tmp_path: Path, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -144,6 +144,8 @@ async def test_a_wrong_configuration_leaves_the_old_one(
     def reread() -> Settings:
         if fault == "settings":
             raise ConfigurationInvalid("strategy: no such")
+        if fault == "unforeseen":
+            raise RuntimeError("nobody thought of this")
         return first.model_copy(update={"exclude": ("nonsense",)})
 
     front = Front(first, "all", (), reread=reread, opener=Cores())
@@ -153,6 +155,15 @@ async def test_a_wrong_configuration_leaves_the_old_one(
 
     assert response.status_code == 200
     assert "the configuration was not taken" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/mcp/other", "/sse/other", "/mcpx"])
+async def test_what_only_begins_like_an_address_of_mcp_gets_the_envelope(tmp_path: Path, path: str) -> None:
+    first = settings(tmp_path, admin_token="operator")
+    async with client_of(Front(first, "all", (), opener=Cores())) as client:
+        response = await client.get(path, headers={"Authorization": "Bearer operator"})
+
+    assert response.status_code == response.json()["error"]["code"] == 404
 
 
 async def test_a_hub_that_cannot_open_its_first_core_says_why(tmp_path: Path) -> None:

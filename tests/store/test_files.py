@@ -88,7 +88,9 @@ async def test_a_directory_is_refused_in_words(tmp_path: Path) -> None:
 async def test_a_folder_that_can_not_be_made_is_told_and_nothing_else_fails(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     async with open_store(tmp_path / "file" / "dynaroute.db") as store:
-        with pytest.raises(StoreUnavailable, match=r"dynaroute\.db"):
+        with pytest.raises(
+            StoreUnavailable, match=r"dynaroute\.db: it can't be opened; check that its folder"
+        ):
             await store.begin(intent(), [])
 
 

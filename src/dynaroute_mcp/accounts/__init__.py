@@ -15,7 +15,7 @@ from dynaroute_mcp.accounts.accounts import (
 )
 from dynaroute_mcp.accounts.provider_keys import ProviderKeys, Resealed
 from dynaroute_mcp.accounts.secret import digest, is_well_formed, new_secret
-from dynaroute_mcp.accounts.terms import NO_TERMS, Terms, terms_of
+from dynaroute_mcp.accounts.terms import NO_TERMS, Terms, check_name, terms_of
 from dynaroute_mcp.store.base import KeyRow
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Revocation",
     "Subscription",
     "Terms",
+    "check_name",
     "check_owner",
     "digest",
     "is_well_formed",

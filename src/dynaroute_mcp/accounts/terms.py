@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
 from dynaroute_mcp.catalog import Catalog
+from dynaroute_mcp.catalog.names import nearest
 from dynaroute_mcp.errors import InvalidRequest, PermissionDenied, UnknownName
 from dynaroute_mcp.store.base import KeyRow
 from dynaroute_mcp.taxonomy import Strategy
@@ -82,8 +83,8 @@ def check_terms(terms: Terms, catalog: Catalog, now: datetime) -> None:
         InvalidRequest: a limit is not above 0 or absurd, a list is too long, or the end is past; `param` names it.
         UnknownName: a name is neither a model nor a provider.
     """
-    if terms.expires_at is not None and terms.expires_at <= now:
-        raise InvalidRequest(f"expires_at {terms.expires_at.isoformat()} is past", param="expires_at")
+    if terms.expires_at is not None:
+        _check_end(terms.expires_at, now)
     for name in ("usd_per_month", "tokens_per_month", "requests_per_minute", "requests_per_day"):
         limit = getattr(terms, name)
         if limit is not None and not _LEAST_LIMIT <= limit <= HIGHEST_LIMIT:
@@ -106,13 +107,30 @@ def check_maker(by: Caller | None) -> None:
         )
 
 
+def _check_end(at: datetime, now: datetime) -> None:
+    if at <= now:
+        raise InvalidRequest(f"expires_at {at.isoformat()} is past", param="expires_at")
+    try:
+        at.astimezone(UTC)
+    except OverflowError:
+        raise InvalidRequest("expires_at must be before the year 10000 in UTC", param="expires_at") from None
+
+
 def _check_names(param: str, names: Iterable[str], catalog: Catalog) -> None:
     listed = list(names)
     if len(listed) > MOST_NAMES:
         raise InvalidRequest(f"{param} must have at most {MOST_NAMES} names", param=param)
     for name in listed:
-        if catalog.find_provider(name) is None and name.partition("/")[0].casefold() not in _ON_THIS_MACHINE:
-            try:
-                catalog.get_model(name)
-            except UnknownName as error:
-                raise UnknownName("model or provider", name, error.suggestions, param=param) from None
+        check_name(param, name, catalog)
+
+
+def check_name(param: str, name: str, catalog: Catalog) -> None:
+    """Check that a model or a provider has this name, or may have it once a server on this machine runs.
+
+    Raises:
+        UnknownName: nothing has it; offers the nearest three.
+    """
+    on_this_machine = name.partition("/")[0].casefold() in _ON_THIS_MACHINE
+    if not on_this_machine and catalog.find_provider(name) is None and catalog.find_model(name) is None:
+        offered = nearest(name, {**catalog.names, **catalog.provider_names})
+        raise UnknownName("model or provider", name, offered, param=param)

@@ -7,7 +7,7 @@ from typing import TypedDict, Unpack
 import click
 
 from dynaroute_mcp.books import Decision
-from dynaroute_mcp.cli.options import LEVELS, STRATEGIES, complete_category, read_prompt
+from dynaroute_mcp.cli.options import LEVELS, STRATEGIES, Asking, complete_category, read_prompt
 from dynaroute_mcp.cli.render import SHOWN_LOSERS, facts, losers, note, say, table
 from dynaroute_mcp.cli.session import emit, json_option, with_core
 from dynaroute_mcp.cli.text import clean, pct, usd
@@ -42,7 +42,7 @@ class RouteOptions(TypedDict):
     as_json: bool
 
 
-@click.command()
+@click.command(cls=Asking)
 @click.argument("prompt", required=False)
 @click.option("--system", help="Instructions that stand before the prompt.")
 @click.option("--strategy", type=STRATEGIES, help="What to favour; else the configured one.")
@@ -87,7 +87,7 @@ def route(prompt: str | None, **options: Unpack[RouteOptions]) -> None:
     with_core(work)
 
 
-@click.command()
+@click.command(cls=Asking)
 @click.argument("prompt", required=False)
 @json_option
 def classify(prompt: str | None, *, as_json: bool) -> None:

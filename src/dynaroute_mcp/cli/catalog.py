@@ -23,7 +23,7 @@ def catalog() -> None:
     """Compare the prices with other lists, and update them."""
 
 
-@catalog.command("check")
+@catalog.command("check", short_help="Compare every active price with two other lists.")
 @click.option(
     "--live", is_flag=True, help="Ask the providers instead, with your keys, which models they list."
 )

@@ -14,6 +14,8 @@ from dynaroute_mcp.cli.text import clean
 
 _ENVIRONMENT: Final = ("DYNAROUTE_CONFIG", "DYNAROUTE_DATABASE", "DYNAROUTE_PROJECT")
 """Carried over when set; secrets are not printed."""
+_PATHS: Final = frozenset({"DYNAROUTE_CONFIG", "DYNAROUTE_DATABASE"})
+"""Written whole: a client starts the server in a folder of its own."""
 
 _SERVER_FILE: Final = Path(__file__).parents[1] / "mcp_server" / "server.py"
 
@@ -36,7 +38,10 @@ def config(client: str, *, as_json: bool) -> None:
     The snippet goes to stdout, where it belongs to stderr. Provider keys are never printed: add them under
     "env", or keep them in the configuration file.
     """
-    server = _server(surroundings().environ)
+    environ = dict(surroundings().environ)
+    if named := click.get_current_context().meta.get("dynaroute.config"):
+        environ["DYNAROUTE_CONFIG"] = str(named)
+    server = _server(environ)
     if not as_json:
         click.echo(CLIENTS[client], err=True)
     click.echo(json.dumps(server, indent=2) if as_json else clean(_snippet(client, server)))
@@ -44,6 +49,7 @@ def config(client: str, *, as_json: bool) -> None:
 
 def _server(environ: Mapping[str, str]) -> dict[str, object]:
     env = {name: environ[name] for name in _ENVIRONMENT if environ.get(name)}
+    env |= {name: str(Path(env[name]).expanduser().absolute()) for name in _PATHS & env.keys()}
     return {"command": sys.executable, "args": ["-m", "dynaroute_mcp"], "env": env}
 
 

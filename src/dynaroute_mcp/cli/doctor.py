@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 import click
 
+from dynaroute_mcp.cli.misnamed import misnamed
 from dynaroute_mcp.cli.render import verdicts
 from dynaroute_mcp.cli.session import Surroundings, emit, json_option, settings, surroundings
 from dynaroute_mcp.cli.text import counted
@@ -101,6 +102,7 @@ async def _examine(chosen: Settings, here: Surroundings, gateway: str | None) ->
     try:
         async with here.opener(chosen, ambient) as core:
             await core.availability.ready()
+            findings += _names(chosen, core, here)
             findings += [
                 _catalog(core, ambient),
                 await _classifier(core),
@@ -142,6 +144,14 @@ def _versions() -> Finding:
 def _settings(chosen: Settings) -> Finding:
     where = str(chosen.config_file) if chosen.config_file else "no file; defaults and environment"
     return Finding(state="ok", about="settings", found=f"{where}; strategy {chosen.strategy}")
+
+
+def _names(chosen: Settings, core: Core, here: Surroundings) -> list[Finding]:
+    step = "correct it; until then it does nothing"
+    return [
+        Finding(state="warning", about="settings", found=found, next_step=step)
+        for found in misnamed(chosen, core.availability.catalog, here.environ)
+    ]
 
 
 async def _database(chosen: Settings) -> Finding:

@@ -106,7 +106,7 @@ def list_command(*, limit: int, as_json: bool) -> None:
         note("nothing was corrected yet; `dynaroute feedback REQUEST_ID PROMPT` does it")
 
 
-@feedback.command()
+@feedback.command(short_help="Write all corrections as JSON lines, oldest first.")
 @click.option(
     "-o",
     "--output",

@@ -23,7 +23,7 @@ from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.vault import write_keyring
 
 
-@click.command()
+@click.command(short_help="Show a key: its limits, preferences and providers.")
 @click.argument("key_id")
 @json_option
 def show(key_id: str, *, as_json: bool) -> None:
@@ -35,7 +35,7 @@ def show(key_id: str, *, as_json: bool) -> None:
     with_core(work)
 
 
-@click.command()
+@click.command(short_help="Change the limits and preferences of a key.")
 @click.argument("key_id")
 @term_options
 @click.option(
@@ -68,7 +68,7 @@ def edit(
     with_core(work)
 
 
-@click.command()
+@click.command(short_help="Give a key a new secret, shown once.")
 @click.argument("key_id")
 @click.option(
     "--grace-s",
@@ -96,7 +96,7 @@ def rotate(key_id: str, *, grace_s: int, as_json: bool) -> None:
     with_core(work)
 
 
-@click.command("add-provider")
+@click.command("add-provider", short_help="Keep a provider's own key for a DynaRoute key.")
 @click.argument("key_id")
 @click.argument("provider")
 @click.argument("provider_key", required=False)
@@ -119,7 +119,7 @@ def add_provider(key_id: str, provider: str, provider_key: str | None, *, as_jso
     with_core(work)
 
 
-@click.command("providers")
+@click.command("providers", short_help="List the providers' own keys of a key, masked.")
 @click.argument("key_id")
 @json_option
 def list_providers(key_id: str, *, as_json: bool) -> None:
@@ -141,7 +141,7 @@ def list_providers(key_id: str, *, as_json: bool) -> None:
                     entry.provider,
                     entry.masked_key,
                     entry.created_at[:10],
-                    "works" if can[entry.provider] else "can't be decrypted: see DYNAROUTE_ENCRYPTION_KEY",
+                    "kept" if can[entry.provider] else "can't be decrypted: see DYNAROUTE_ENCRYPTION_KEY",
                 )
                 for entry in entries
             ],
@@ -152,7 +152,7 @@ def list_providers(key_id: str, *, as_json: bool) -> None:
     with_core(work)
 
 
-@click.command("remove-provider")
+@click.command("remove-provider", short_help="Forget a provider's own key of a DynaRoute key.")
 @click.argument("key_id")
 @click.argument("provider")
 @json_option
@@ -169,7 +169,7 @@ def remove_provider(key_id: str, provider: str, *, as_json: bool) -> None:
     with_core(work)
 
 
-@click.command("master-key")
+@click.command("master-key", short_help="Make a master key for providers' own keys.")
 @click.option(
     "--keyring", is_flag=True, help="Put it into the operating system's keyring, and print nothing."
 )
@@ -180,7 +180,7 @@ def master_key(*, keyring: bool, as_json: bool) -> None:
     \b
     To change the master key: put the new one before the old one, by a comma,
         DYNAROUTE_ENCRYPTION_KEY=NEW,OLD
-    then run `dynaroute keys reencrypt`, restart, and take the old one out.
+    restart or send SIGHUP, run `dynaroute keys reencrypt`, and take the old one out.
     """  # noqa: D301 -- click's mark of a block kept as it is
     master = secrets.token_urlsafe(32)
     if keyring:
@@ -194,7 +194,7 @@ def master_key(*, keyring: bool, as_json: bool) -> None:
         note("Keep it apart from the database: who has both can read the providers' keys.", err=True)
 
 
-@click.command()
+@click.command(short_help="Encrypt providers' own keys under a new master key.")
 @json_option
 @click.pass_context
 def reencrypt(ctx: click.Context, *, as_json: bool) -> None:

@@ -10,6 +10,18 @@ STRATEGIES = click.Choice([strategy.value for strategy in Strategy])
 LEVELS = click.IntRange(1, 5)
 
 
+class Asking(click.Command):
+    """A command that takes one prompt; words behind it are an error that says what they lack."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read options and prompt."""
+        ctx.allow_extra_args = True
+        rest = super().parse_args(ctx, args)
+        if rest:
+            raise click.UsageError("a prompt of several words takes quotes around it", ctx)
+        return rest
+
+
 def complete_category(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Offer the categories that begin like what is typed."""
     return [name.value for name in Category if name.casefold().startswith(incomplete.casefold())]
@@ -28,7 +40,7 @@ def read_key(argument: str | None) -> str:
         return str(click.prompt("API key", hide_input=True, err=True)).strip()
     if argument is None or argument == "-":
         return _stdin("give a key, or `-` to read it from stdin", asked=True).strip()
-    if argument.startswith("dr_"):
+    if not argument.startswith("key_"):  # an id is no secret
         click.echo(
             "Note: a key on the command line shows in `ps` and in the shell's history; `-` reads it from stdin",
             err=True,

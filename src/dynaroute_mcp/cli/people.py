@@ -84,7 +84,7 @@ def verify(ctx: click.Context, key: str | None, *, as_json: bool) -> None:
     ctx.exit(0 if result.valid else 3)
 
 
-@keys.command()
+@keys.command(short_help="Stop a key at once, in every process.")
 @click.argument("key", required=False)
 @json_option
 def revoke(key: str | None, *, as_json: bool) -> None:
@@ -179,7 +179,7 @@ def plan() -> None:
     """Show or set what an owner may use."""
 
 
-@plan.command()
+@plan.command(short_help="Show a plan and what is used of it.")
 @click.argument("owner", required=False)
 @json_option
 def show(owner: str | None, *, as_json: bool) -> None:
@@ -195,7 +195,7 @@ def show(owner: str | None, *, as_json: bool) -> None:
     with_core(work)
 
 
-@plan.command("set")
+@plan.command("set", short_help="Give an owner a plan: free, pro or enterprise.")
 @click.argument("owner")
 @click.argument("plan_name", metavar="PLAN")
 @json_option

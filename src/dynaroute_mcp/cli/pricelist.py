@@ -5,11 +5,13 @@ from typing import Final, TypedDict, Unpack, cast, get_args
 
 import click
 
-from dynaroute_mcp.catalog import Capability
+from dynaroute_mcp.catalog import Capability, Catalog
+from dynaroute_mcp.catalog.names import nearest
 from dynaroute_mcp.cli.options import LEVELS
 from dynaroute_mcp.cli.render import facts, note, table
 from dynaroute_mcp.cli.session import emit, json_option, with_core
 from dynaroute_mcp.cli.text import counted, pct, rate, tokens, usd
+from dynaroute_mcp.errors import UnknownName
 from dynaroute_mcp.reports import Listing, Quote
 from dynaroute_mcp.results import CostQuote, ModelList
 from dynaroute_mcp.runtime import Core
@@ -21,6 +23,7 @@ _LETTERS: Final = (("t", "tools"), ("v", "vision"), ("p", "pdf"), ("j", "json_sc
 class ModelFilters(TypedDict):
     """Which models to list."""
 
+    search: str
     provider: str | None
     capability: str | None
     level: int | None
@@ -30,6 +33,7 @@ class ModelFilters(TypedDict):
 
 
 @click.command()
+@click.argument("search", required=False, default="")
 @click.option("--provider", help="Only this provider's.")
 @click.option("--capability", type=click.Choice(get_args(Capability)), help="Only those that can do this.")
 @click.option("--level", type=LEVELS, help="Only those that are good enough for this level.")
@@ -39,26 +43,31 @@ class ModelFilters(TypedDict):
 def models(**filters: Unpack[ModelFilters]) -> None:
     """List models, what they cost and whether they can be called.
 
-    Prices are US dollars per million tokens, input and output. Those that can be called now come first.
+    SEARCH is a part of a name. Prices are US dollars per million tokens, input and output. Those that can be
+    called now come first.
     """
     level, capability = filters["level"], filters["capability"]
 
     async def work(core: Core) -> None:
-        rows = await core.reports.models(
+        listed = await core.reports.models(
             provider=filters["provider"],
             capability=cast("Capability | None", capability),  # click.Choice has checked it
             level=Level(level) if level else None,
             available_only=filters["available"],
             include_retired=filters["everything"],
         )
+        _check_provider(filters["provider"], core.availability.catalog)
+        wanted = filters["search"].casefold()
+        rows = [row for row in listed if wanted in f"{row.model.name} {row.model.id}".casefold()]
         if filters["as_json"]:
             emit(ModelList.of(rows, limit=len(rows), full=True).payload())
             return
         if rows:
             _show_models(rows)
+        elif filters["available"] and core.availability.simulated:
+            note("no model can be called now; `dynaroute doctor` says what they need")
         else:
-            known = ", ".join(sorted({model.provider for model in core.availability.catalog.models}))
-            note(f"no model passes these filters; the providers are {known}")
+            note("no model passes these filters; take one of them away")
 
     with_core(work)
 
@@ -85,6 +94,13 @@ def cost(model: str, prompt_tokens: int, completion_tokens: int, *, as_json: boo
     with_core(work)
 
 
+def _check_provider(name: str | None, catalog: Catalog) -> None:
+    if name is not None and catalog.find_provider(name) is None:
+        ids = sorted(catalog.providers)
+        offered = nearest(name, catalog.provider_names)
+        raise UnknownName("provider", name, offered, known=f"There are {len(ids)}: {', '.join(ids)}")
+
+
 def _show_models(rows: Sequence[Listing]) -> None:
     table(
         [
@@ -92,7 +108,7 @@ def _show_models(rows: Sequence[Listing]) -> None:
             ("in $/M", ">"),
             ("out $/M", ">"),
             ("window", ">"),
-            ("levels", ""),
+            ("level", ""),
             ("can", "!"),
             ("state", ""),
         ],
@@ -119,7 +135,7 @@ def _show_models(rows: Sequence[Listing]) -> None:
 def _state(row: Listing) -> str:
     if row.model.status == "retired":
         return row.model.standing
-    return ("ready" if row.available else "no key") + (", ending" if row.model.retires_at else "")
+    return ("ready" if row.available else "no key") + (", ends" if row.model.retires_at else "")
 
 
 def _levels(levels: tuple[Level, ...]) -> str:

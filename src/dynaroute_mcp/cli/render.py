@@ -46,6 +46,9 @@ def table(columns: Iterable[Column], rows: Iterable[Sequence[str]]) -> None:
     if _least_width(headings, cells) > console.width:
         _row_by_row(headings, cells)
         return
+    too_much = _width(headings, cells, most=console.width) - console.width
+    if too_much > 0:
+        cells = _parted(headings, cells, too_much)
     grid = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for heading, style in headings:
         grid.add_column(
@@ -72,11 +75,41 @@ def _is_whole(style: str) -> bool:
 
 def _least_width(headings: Sequence[Column], rows: Sequence[Sequence[str]]) -> int:
     """Cells that rows need side by side before a figure is cut off or a word falls apart."""
+    return _width(headings, rows, most=_FOLDED_CELLS)
+
+
+def _width(headings: Sequence[Column], rows: Sequence[Sequence[str]], *, most: int) -> int:
+    """Cells that rows need side by side where a column that may be broken takes so many at most."""
     total = _GAP * (len(headings) - 1)
     for (heading, style), column in zip(headings, zip(*rows, strict=True), strict=True):
         needed = max(cell_len(text) for text in (heading, *column))
-        total += needed if _is_whole(style) else min(needed, _FOLDED_CELLS)
+        total += needed if _is_whole(style) else min(needed, most)
     return total
+
+
+def _parted(
+    headings: Sequence[Column], rows: Sequence[tuple[str, ...]], too_much: int
+) -> list[tuple[str, ...]]:
+    """Break ids and paths that will not fit behind their last slash: in the widest column, which is narrowed first."""
+    widths = [
+        0 if _is_whole(style) else max(map(cell_len, column))
+        for (_, style), column in zip(headings, zip(*rows, strict=True), strict=True)
+    ]
+    widest = widths.index(max(widths))
+    room = widths[widest] - too_much
+    return [
+        (
+            *row[:widest],
+            _in_two(row[widest]) if cell_len(row[widest]) > room else row[widest],
+            *row[widest + 1 :],
+        )
+        for row in rows
+    ]
+
+
+def _in_two(cell: str) -> str:
+    before, slash, after = cell.rpartition("/")
+    return cell if " " in cell or not before else f"{before}{slash}\n{after}"
 
 
 def _row_by_row(headings: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:

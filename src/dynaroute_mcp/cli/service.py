@@ -45,6 +45,13 @@ def serve(
         stdio.serve(chosen)
         return
     check_binding(chosen, host)
-    click.echo(f"http://{host}:{port}: API at /v1, MCP at {_ADDRESSES[transport]}; Ctrl-C stops it", err=True)
-    reread = partial(load_settings, ctx.meta.get("dynaroute.config"), surroundings().environ)
-    serving.serve(chosen, host, port, transport, allowed_hosts=allow_host, reread=reread)
+    where = f"http://{host}:{port}: API at /v1, MCP at {_ADDRESSES[transport]}; Ctrl-C stops it"
+    serving.serve(
+        chosen,
+        host,
+        port,
+        transport,
+        allowed_hosts=allow_host,
+        reread=partial(load_settings, ctx.meta.get("dynaroute.config"), surroundings().environ),
+        listening=partial(click.echo, where, err=True),
+    )

@@ -87,7 +87,7 @@ def usage(ctx: click.Context, **options: Unpack[UsageOptions]) -> None:
     with_core(work)
 
 
-@usage.command()
+@usage.command(short_help="Price recorded calls anew, by today's catalog.")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and write nothing.")
 @json_option
 def reprice(*, dry_run: bool, as_json: bool) -> None:

@@ -45,7 +45,7 @@ _OPTIONS = (
         "rules",
         multiple=True,
         metavar="CATEGORY=MODEL",
-        help="Prompts of a category, or of all (*), go to this model; repeat it.",
+        help="Prompts of a category, or of all (*), go to this model, or provider; repeat it.",
     ),
 )
 

@@ -8,7 +8,7 @@ import click
 from dynaroute_mcp.cli.options import read_prompt
 from dynaroute_mcp.cli.render import facts, note, table
 from dynaroute_mcp.cli.session import emit, json_option
-from dynaroute_mcp.ranks import RANKS, fetch_ranks, find_ranks, install_ranks, ranks_path
+from dynaroute_mcp.ranks import RANKS, fetch_ranks, find_ranks, install_ranks
 from dynaroute_mcp.tokens import EXACT_MAX_CHARS, estimate_tokens, exact_tokens
 
 _NEWEST: Final = "o200k_base"
@@ -26,7 +26,7 @@ def tokens() -> None:
     """Count tokens, and install what exact counts need."""
 
 
-@tokens.command()
+@tokens.command(short_help="Count the tokens of a text.")
 @click.argument("text", required=False)
 @_ENCODING
 @json_option
@@ -53,7 +53,7 @@ def count(text: str | None, encoding: str, *, as_json: bool) -> None:
         note(f"`dynaroute tokens install --encoding {encoding}` makes exact counts possible")
 
 
-@tokens.command()
+@tokens.command(short_help="Fetch once what exact counts need.")
 @_ENCODING
 @click.option(
     "--file",
@@ -95,8 +95,10 @@ def status(*, as_json: bool) -> None:
                 encoding,
                 RANKS[encoding].models,
                 "exact" if path else "estimate only",
-                str(path or ranks_path(encoding)),
+                str(path or "not installed"),
             )
             for encoding, path in found.items()
         ],
     )
+    if None in found.values():
+        note("`dynaroute tokens install --encoding NAME` makes exact counts possible")

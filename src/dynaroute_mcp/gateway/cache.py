@@ -68,9 +68,10 @@ def ttl_of(header: str | None) -> int:
 
 
 def key_of(caller: Caller, body: ChatBody, strategy: str | None) -> bytes:
-    """Make the key of an answer: who asks, and everything in the request that can change the answer."""
+    """Make the key of an answer: who asks, and everything in request and key that can change the answer."""
     asked = body.model_dump_json(exclude={"stream", "stream_options"})
-    whose = f"{caller.owner}\x00{caller.key_id}\x00{caller.sandbox}\x00{strategy}\x00"
+    favours = f"{strategy}\x00{caller.strategy}\x00{caller.models}\x00{caller.preferences}"
+    whose = f"{caller.owner}\x00{caller.key_id}\x00{caller.sandbox}\x00{favours}\x00"
     return hashlib.sha256((whose + asked).encode("utf-8", "replace")).digest()
 
 

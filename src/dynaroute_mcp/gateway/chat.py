@@ -42,8 +42,7 @@ async def complete(request: Request) -> Response:
     fields = fields_of(request.scope)
     strategy = fields.get("x-routing-strategy")
     asked, dropped = decode.chat_request(body, strategy=strategy)
-    if guardrail.wanted(fields.get("x-gr-guardrails")):
-        guardrail.moderate(asked)
+    await guardrail.check(fields.get("x-gr-guardrails"), asked)
     job = Job(session, desk, asked, dropped, usage_apart=_usage_apart(body))
     ttl_s = cache.ttl_of(fields.get("x-gr-cache-ttl"))
     if ttl_s:

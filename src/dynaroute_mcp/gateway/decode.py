@@ -79,7 +79,7 @@ def explained(error: ValidationError, values: object) -> Refusal:
     param, problem = max(
         ((_path(each, values), each) for each in details), key=lambda found: _depth(found[0])
     )
-    message = f"{param or 'body'}: {problem['msg']}"[:_MAX_SHOWN]
+    message = f"{param or 'body'}: {problem['msg'].removeprefix('Value error, ')}"[:_MAX_SHOWN]
     return Refusal(400, message, reason="invalid_request", param=param or None)
 
 

@@ -1,40 +1,61 @@
 """Refuses prompts that hold obvious personal data, before anybody is asked. What was found is named, never repeated.
 
 Only patterns that prove themselves count: a card number must pass Luhn's check, an IBAN its remainder.
-Expressions are linear in the text: no nested repeats.
+Expressions are linear in the text: no nested repeats. A long text is read in pieces, between which others are
+served.
 """
 
 import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
+import anyio.lowlevel
+
 from dynaroute_mcp.gateway.refusal import Refusal
-from dynaroute_mcp.types import ChatRequest, Text, ToolResult
+from dynaroute_mcp.types import ChatRequest, Reasoning, Text, ToolCall, ToolResult
+
+_STEP: Final = 20_000
+"""Characters that are searched at once, which takes a few milliseconds."""
+_OVERLAP: Final = 512
+"""Characters that two pieces share; no pattern is as long."""
 
 
-def moderate(request: ChatRequest) -> None:
-    """Check what people and tools wrote.
+async def check(header: str | None, request: ChatRequest) -> None:
+    """Check what people, models and tools wrote, if `X-GR-Guardrails` wants it.
 
     Raises:
-        Refusal: 400 `guardrail_violation`, with the names of the patterns.
+        Refusal: 400 `guardrail_violation`, with the names of the patterns; or the header is wrong.
     """
-    found = sorted({name for text in _texts(request) for name in patterns_in(text)})
+    if not wanted(header):
+        return
+    found = set[str]()
+    for text in _texts(request):
+        for at in range(0, max(1, len(text) - _OVERLAP), _STEP):
+            end = at + _STEP + _OVERLAP
+            found |= patterns_in(text[at:end], begins=not at, ends=end >= len(text))
+            await anyio.lowlevel.checkpoint()
     if found:
+        names = ", ".join(sorted(found))
         raise Refusal(
             400,
-            f"the prompt holds personal data: {', '.join(found)}; take it out, or send no X-GR-Guardrails header",
+            f"the prompt holds personal data: {names}; take it out, or send no X-GR-Guardrails header",
             reason="guardrail_violation",
             param="messages",
             kind="guardrail_violation",
         )
 
 
-def patterns_in(text: str) -> set[str]:
-    """Name the kinds of personal data in a text."""
+def patterns_in(text: str, *, begins: bool = True, ends: bool = True) -> set[str]:
+    """Name the kinds of personal data in a text, or in a piece of one, where nothing at a cut counts."""
+    plain = text if text.isascii() else text.translate(_PLAIN)
+    least, most = 0 if begins else 1, len(plain) if ends else len(plain) - 1
     return {
         name
         for name, pattern, proof in _PATTERNS
-        if any(proof(match.group()) for match in pattern.finditer(text))
+        if any(
+            match.start() >= least and match.end() <= most and proof(match.group())
+            for match in pattern.finditer(plain)
+        )
     }
 
 
@@ -98,13 +119,28 @@ _PATTERNS: Final[tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...]]
         re.compile(r"(?<!\w)\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}(?!\w)"),
         _is_long,
     ),
+    (
+        "phone_number",  # as North America writes them
+        re.compile(r"(?<![\w.+-])(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[.-]\d{4}(?![\w-])"),
+        _always,
+    ),
 )
+
+_PLAIN: Final = {
+    **dict.fromkeys([0xA0, *range(0x2000, 0x200B), 0x202F, 0x3000], " "),
+    **dict.fromkeys([*range(0x2010, 0x2016), 0x2212], "-"),
+    **dict.fromkeys([0xAD, *range(0x200B, 0x200E), 0x2060, 0xFEFF], None),
+    **{code + 0xFEE0: chr(code) for code in range(0x21, 0x7F)},
+}
+"""Spaces, hyphens and full-width signs as word processors and forms write them; what has no width is left out."""
 
 
 def _texts(request: ChatRequest) -> Iterable[str]:
     for message in request.messages:
         for part in message.parts:
-            if isinstance(part, Text):
+            if isinstance(part, Text | Reasoning):
                 yield part.text
+            elif isinstance(part, ToolCall):
+                yield part.arguments
             elif isinstance(part, ToolResult):
                 yield from (inner.text for inner in part.parts if isinstance(inner, Text))

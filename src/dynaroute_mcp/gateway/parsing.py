@@ -2,7 +2,8 @@
 
 llhttp bounds neither head nor trailers, hands trailers out as if they were headers, takes several Hosts, and
 drops the body of a request that offers an upgrade, as Java's own client does with `h2c`. h11, which stands in
-where httptools does not run, does all this by itself. Neither heeds whom an absolute address is for.
+where httptools does not run, does all this by itself, but takes a body whose length is told in two ways, behind
+which a request may be hidden from a proxy. Neither heeds whom an absolute address is for.
 """
 
 import re
@@ -25,6 +26,9 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 """Of a request's head, or of what stands between two pieces of its body; beyond it a read's worth may come."""
 
 _DECLINED: Final = frozenset({b"upgrade", b"http2-settings"})
+_TWO_LENGTHS: Final = Refusal(
+    400, "the body's length is told in two ways", reason="invalid_http", headers={"Connection": "close"}
+)
 _ABSOLUTE: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 
 
@@ -126,16 +130,19 @@ class Bounded(HttpToolsProtocol):
 
 
 class Plain(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # h11's, where this is used
-    """An HTTP connection of h11, which leaves an absolute address in the path."""
+    """An HTTP connection of h11, which leaves an absolute address in the path, and takes two lengths."""
 
     def connection_made(self, transport: object) -> None:
         """Begin."""
         super().connection_made(transport)
-        self.app = _in_origin_form(self.config.loaded_app)
+        self.app = _checked(self.config.loaded_app)
 
 
-def _in_origin_form(app: ASGIApp) -> ASGIApp:
+def _checked(app: ASGIApp) -> ASGIApp:
     async def pass_on(scope: Scope, receive: Receive, send: Send) -> None:
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
+            await error_response(_TWO_LENGTHS, "")(scope, receive, send)
+            return
         if absolute := _ABSOLUTE.match(scope["raw_path"]):
             _put_host(scope["headers"], absolute[1])
             scope["raw_path"] = scope["raw_path"][absolute.end() :] or b"/"

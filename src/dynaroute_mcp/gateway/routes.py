@@ -104,6 +104,7 @@ OPERATIONS: Final = (
         handler=routing.route,
         body=routing.RouteBody,
         answer=routing.RoutedText,
+        headers={"X-GR-Guardrails": _CHAT_HEADERS["X-GR-Guardrails"]},
         calls=True,
     ),
     Operation(

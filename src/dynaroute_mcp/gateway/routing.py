@@ -9,10 +9,10 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from dynaroute_mcp.errors import InvalidRequest
-from dynaroute_mcp.gateway import decode, wire
+from dynaroute_mcp.gateway import decode, guardrail, wire
 from dynaroute_mcp.gateway.encode import as_json
 from dynaroute_mcp.gateway.receiving import CLIENT_LEFT, read_body, unless_hung_up
-from dynaroute_mcp.gateway.session import desk_of, session_of
+from dynaroute_mcp.gateway.session import desk_of, fields_of, session_of
 from dynaroute_mcp.results import Classified, short
 from dynaroute_mcp.results.base import pct, probability, usd
 from dynaroute_mcp.taxonomy import Level, Strategy
@@ -106,6 +106,7 @@ async def route(request: Request) -> Response:
             category_override=body.category_override,
         ),
     )
+    await guardrail.check(fields_of(request.scope).get("x-gr-guardrails"), asked)
     work = partial(session.core.router.complete, asked, session.caller)
     answer = await unless_hung_up(request.scope, work)
     if answer is None:

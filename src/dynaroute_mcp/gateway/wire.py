@@ -5,6 +5,7 @@ Every field has a policy: it is mapped, refused with the reason (`REFUSED`), or 
 them.
 """
 
+from difflib import get_close_matches
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
@@ -38,10 +39,15 @@ def integral(value: object) -> object:
 def _category(value: object) -> object:
     if not isinstance(value, str):
         return value
-    found = next((each for each in Category if each.casefold() == value.strip().casefold()), None)
-    if found is None:
-        raise ValueError(f"must be one of: {', '.join(Category)}")
-    return found
+    wanted, known = value.strip().casefold(), {each.casefold(): each for each in Category}
+    if wanted in known:
+        return known[wanted]
+    near = get_close_matches(wanted[:_LONGEST_CATEGORY], known, n=1, cutoff=0.5)
+    offer = f"; did you mean {known[near[0]]}?" if near else "."
+    raise ValueError(f"there is no such category{offer} There are: {', '.join(Category)}")
+
+
+_LONGEST_CATEGORY: Final = max(map(len, Category))
 
 
 Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS), BeforeValidator(integral)]

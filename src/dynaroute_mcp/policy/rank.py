@@ -141,7 +141,10 @@ def better_than(winner: Contender, order: Sequence[Contender]) -> Contender | No
 
 
 def rule_lead(situation: Situation, order: Sequence[Contender]) -> Lead | None:
-    """The model that the first matching rule names, if it passed every filter: the key's rules, then the operator's."""
+    """The model that the first matching rule names, or the first of the provider that it names, if it passed every filter.
+
+    The key's rules come before the operator's.
+    """
     category = situation.classification.category
     rules = (
         *(("this key's rule", rule.category, rule.model) for rule in situation.preferences.rules),
@@ -149,8 +152,12 @@ def rule_lead(situation: Situation, order: Sequence[Contender]) -> Lead | None:
     )
     for whose, wanted, name in rules:
         if wanted in {category, "*"}:
-            found = _find(order, situation.catalog.find_model(name))
-            note = f"{whose} for {wanted} names " + ("it" if found else f"{name}, which is out")
+            provider = situation.catalog.find_provider(name)
+            if provider is None:
+                found, what = _find(order, situation.catalog.find_model(name)), "it"
+            else:
+                found, what = next((each for each in order if each.provider == provider.id), None), name
+            note = f"{whose} for {wanted} names " + (what if found else f"{name}, which is out")
             return Lead(contender=found, note=note)
     return None
 

@@ -152,6 +152,9 @@ _SYSTEM_ERRORS = {
     errno.EPERM: "SQLITE_READONLY",
     errno.EROFS: "SQLITE_READONLY",
     errno.ENOSPC: "SQLITE_FULL",
+    errno.ENOENT: "SQLITE_CANTOPEN",
+    errno.ENOTDIR: "SQLITE_CANTOPEN",
+    errno.EEXIST: "SQLITE_CANTOPEN",  # a file where the folder should be
 }
 """What SQLite would call the system's own errors."""
 
