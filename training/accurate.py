@@ -27,7 +27,7 @@ from training.student import softmax
 
 FOLDER: Final = Path(__file__).parents[1] / "accurate/src/dynaroute_accurate"
 THRESHOLDS: Final = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.01)
-_WORTH: Final = 0.002
+_WORTH: Final = 0.0005
 """Right labels a row by which a higher threshold may be ahead of the one that is chosen."""
 _LEAST: Final = 1e-9
 
