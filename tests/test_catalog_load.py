@@ -77,6 +77,8 @@ def overlay(tmp_path: Path) -> Overlay:
             r"usd_per_mtok\.input: must be at least 0",
         ),
         ("prices.yaml", "input: 10, output: 50", "input: .nan, output: 50", r"prices\[openai/gpt-6-astra\]"),
+        ("providers.yaml", "OPENAI_API_KEY", "OPENAI_TOKEN", r"key_env\[0\].*: must end in _API_KEY"),
+        ("providers.yaml", "OPENAI_BASE_URL", "OPENAI_URL", "base_url_env: must end in _BASE_URL"),
         ("prices.yaml", "input: 10, output: 50", "input: NaN, output: 50", "finite"),
         ("prices.yaml", "input: 10, output: 50", "input: Infinity, output: 50", "finite"),
         ("prices.yaml", "model: openai/gpt-6-luna", "model: openai/gpt-7", "unknown model 'openai/gpt-7'"),

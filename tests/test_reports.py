@@ -58,6 +58,14 @@ async def test_models_that_can_be_called_come_first_and_filters_narrow(tmp_path:
     assert all(row.model.status != "retired" for row in every)
 
 
+async def test_an_unknown_provider_is_an_error_with_the_nearest_name(tmp_path: Path) -> None:
+    async with scripted_core(settings(tmp_path)) as core:
+        with pytest.raises(UnknownName, match=r"did you mean openai, .*There are .*: anthropic, ") as caught:
+            await core.reports.models(provider="openia")
+
+    assert caught.value.param == "provider"
+
+
 async def test_sums_are_those_of_the_caller_and_of_real_calls_only(tmp_path: Path) -> None:
     alice, bob = Caller(owner="alice"), Caller(owner="bob")
 

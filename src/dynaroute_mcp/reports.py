@@ -127,11 +127,14 @@ class Reports:
         """List models, those that can be called first, then by name of the provider and price.
 
         A provider goes by its id, or by what other tools call it: `gemini` is `google`.
+
+        Raises:
+            UnknownName: there is no such provider; offers the nearest names.
         """
         await self._availability.ready()
         now, catalog = self._clock(), self._availability.catalog
-        if provider is not None and (known := catalog.find_provider(provider)):
-            provider = known.id
+        if provider is not None:
+            provider = catalog.get_provider(provider).id
         listings = [self._listing(model, now, own) for model in catalog.models]
         kept = [
             row

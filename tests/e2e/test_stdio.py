@@ -65,6 +65,29 @@ def test_odd_request_ids_do_no_harm(folder: Path, number: object) -> None:
     assert after["structuredContent"]["level"] >= 1
 
 
+@pytest.mark.parametrize(
+    ("tool", "arguments", "words"),
+    [
+        ("classify_prompt", r'{"prompt": "cut within an emoji \ud83d"}', "Miscellaneous"),
+        ("list_api_keys", r'{"user_id": "\udc00"}', "has no keys"),
+        ("calculate_cost", f'{{"model_name": "o3", "prompt_tokens": {"9" * 5000}}}', "finite"),
+    ],
+    ids=["a-prompt", "a-name", "a-number"],
+)
+def test_what_json_allows_and_few_parsers_take_is_answered(
+    folder: Path, tool: str, arguments: str, words: str
+) -> None:
+    params = f'{{"name":"dynaroute_{tool}","arguments":{arguments}}}'
+    line = f'{{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{params}}}'
+    with StdioServer(folder) as server:
+        server.initialize()
+        server.write(line.encode() + b"\n")
+        while (answer := server.read()).get("id") != 9:
+            pass
+
+    assert words in str(answer["result"])
+
+
 def test_two_requests_with_one_id_are_both_survived(folder: Path) -> None:
     with StdioServer(folder) as server:
         server.initialize()

@@ -51,7 +51,16 @@ def test_an_edit_leaves_what_it_does_not_name_and_clears_what_it_is_told_to(shel
     assert (after["limits"]["requests_per_minute"], after["limits"]["requests_per_day"]) == (3, 10)
     assert (after["preferences"]["exclude"], after["preferences"]["prefer"]) == ([], ["openai"])
     assert after["preferences"]["strategy"] == "best"
-    assert "asks" not in shell("keys", "edit", key_id).stderr
+
+
+def test_an_edit_without_options_shows_the_key_and_says_that_nothing_was_changed(shell: Shell) -> None:
+    key_id = made(shell, "--requests-per-day", "10")
+
+    idle, real = shell("keys", "edit", key_id), shell("keys", "edit", key_id, "--requests-per-day", "10")
+
+    assert idle.stdout == real.stdout == shell("keys", "show", key_id).stdout
+    assert (idle.exit_code, "Nothing was changed" in idle.stderr, real.stderr) == (0, True, "")
+    assert shell.json("keys", "edit", key_id) == shell.json("keys", "show", key_id)
 
 
 @pytest.mark.parametrize(

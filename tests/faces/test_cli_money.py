@@ -254,3 +254,26 @@ def test_what_nobody_answered_or_has_no_price_any_more_is_left_alone(shell: Shel
     shell.script.always = failure(ProviderUnavailable)
     assert shell("route", "Hello").exit_code == 8
     assert shell.json("usage", "reprice") == {"written": True, "models": []}
+
+
+def test_every_figure_for_programs_is_a_number_of_at_most_six_decimals(tmp_path: Path) -> None:
+    shell = Shell(tmp_path, Script(usage=Usage(uncached_input_tokens=3, output_tokens=1)))
+    told = shell.json("route", "Hello")
+
+    explained = shell.json("explain", told["request_id"])
+    figures = [*money(explained), *money(shell.json("usage"))]
+
+    assert {name for name, _ in money(explained["decision"])} == {"min_usd", "expected_usd", "max_usd"}
+    assert {type(amount) for _, amount in figures} <= {float, type(None)}
+    assert all(amount == round(amount, 6) for _, amount in figures if amount is not None)
+    assert explained["total_cost"] == told["cost"]["total_cost"]
+
+
+def money(value: object) -> list[tuple[str, float | None]]:
+    """Everything that is an amount of dollars by its name, at any depth."""
+    if isinstance(value, list):
+        return [found for item in value for found in money(item)]
+    if not isinstance(value, dict):
+        return []
+    own = [(name, item) for name, item in value.items() if name.endswith(("_usd", "_cost", "_savings"))]
+    return [*own, *(found for item in value.values() for found in money(item))]

@@ -145,6 +145,8 @@ async def test_models_are_listed_for_clients_of_both_contracts(tmp_path: Path) -
         ).json()
         nothing = (await at.client.get("/v1/models", params={"task_type": "video"})).json()
         refused = await at.client.get("/v1/models", params={"routable_only": "maybe"})
+        misspelt = await at.client.get("/v1/models", params={"provider": "openia"})
+        unfiltered = (await at.client.get("/v1/models", params={"provider": ""})).json()
 
     assert listed["object"] == "list"
     assert listed["data"] == listed["models"]
@@ -156,6 +158,9 @@ async def test_models_are_listed_for_clients_of_both_contracts(tmp_path: Path) -
         "premium",
         "flagship",
     }
+    assert (misspelt.status_code, misspelt.json()["error"]["param"]) == (400, "provider")
+    assert "did you mean openai, " in misspelt.json()["error"]["message"]
+    assert unfiltered == listed
     assert filtered["data"]
     assert all(row["provider"] == "openai" and row["available"] for row in filtered["data"])
     assert all({"tools", "vision"} <= set(row["capabilities"]) for row in filtered["data"])

@@ -451,6 +451,7 @@ async def test_filters_narrow_and_a_cut_says_so(tmp_path: Path) -> None:
             {"provider": "OpenAI", "capability": "vision", "level": 1, "available_only": True, "limit": 2},
         )
         none = await ok(client, "list_models", search="no such model")
+        misspelt = await error(client, "list_models", provider="openia")
         refused = await error(client, "list_models", level=7)
 
     found = data(result)
@@ -459,6 +460,7 @@ async def test_filters_narrow_and_a_cut_says_so(tmp_path: Path) -> None:
     assert f"2 of {found['total']} models" in text(result)
     assert (none["count"], none["models"]) == (0, [])
     assert "level must be 1" in refused
+    assert "unknown provider 'openia'; did you mean openai, " in misspelt
 
 
 @shows("cost-example")

@@ -273,7 +273,7 @@ async def test_a_ceiling_may_be_reached_but_not_passed(open_store: OpenStore) ->
 @pytest.mark.parametrize(
     ("scope", "advice"),
     [
-        ("key:key_1", "Raise it with `dynaroute keys edit key_1`"),
+        ("key:key_1", "Raise it with `dynaroute keys edit key_1 --requests-per-minute NUMBER`"),
         ("project:web", "Raise it under `budgets` in the configuration"),
         ("all", "Raise it under `budgets` in the configuration"),
         ("owner:alice", "Raise it with `dynaroute plan set alice PLAN`"),

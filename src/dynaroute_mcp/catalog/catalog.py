@@ -60,6 +60,18 @@ class Catalog:
         found = self.provider_names.get(normalise(name))
         return self.providers[found] if found else None
 
+    def get_provider(self, name: str) -> Provider:
+        """Look a provider up by its id or what other tools call it.
+
+        Raises:
+            UnknownName: there is none; the error carries the nearest names, and tells all ids.
+        """
+        provider = self.find_provider(name)
+        if provider is None:
+            known = f"There are {len(self.providers)}: {', '.join(sorted(self.providers))}"
+            raise UnknownName("provider", name, nearest(name, self.provider_names), known=known)
+        return provider
+
     def find_baseline(self, name: str) -> Baseline | None:
         """Look a frozen baseline up by its id, its name or an alias."""
         key = normalise(name)

@@ -29,6 +29,18 @@ def _printable(text: str) -> str:
     return text
 
 
+def _key_variable(name: str) -> str:
+    if not name.endswith("_API_KEY"):
+        raise ValueError("must end in _API_KEY; no other variables are read for keys")
+    return name
+
+
+def _address_variable(name: str) -> str:
+    if not name.endswith("_BASE_URL"):
+        raise ValueError("must end in _BASE_URL; no other variables are read for addresses")
+    return name
+
+
 Name = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(_printable)]
 Note = Annotated[str, Field(max_length=500), AfterValidator(_printable)]
 Dollars = Annotated[Decimal, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
@@ -54,9 +66,9 @@ class Provider(Row):
     """What stands before the wire id in a model's id, LiteLLM's way; `None` is the provider's own id."""
     aliases: tuple[Name, ...] = ()
     """What other tools call it: as good as its id wherever a name is asked for."""
-    key_env: tuple[Name, ...] = ()
+    key_env: tuple[Annotated[Name, AfterValidator(_key_variable)], ...] = ()
     """Environment variables that may hold the key; the first one that is set counts."""
-    base_url_env: Name | None = None
+    base_url_env: Annotated[Name, AfterValidator(_address_variable)] | None = None
     keyless: bool = False
     """True for servers on loopback that take no key, and for the sandbox."""
     usage_in_stream: bool = True

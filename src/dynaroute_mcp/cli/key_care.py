@@ -63,7 +63,11 @@ def edit(
         return edited(replace(terms, **untouched), options, now)
 
     async def work(core: Core) -> None:
-        _show(core, await core.accounts.edit_key(key_id, change), as_json=as_json)
+        if clear or any(options.values()):
+            _show(core, await core.accounts.edit_key(key_id, change), as_json=as_json)
+            return
+        _show(core, await core.accounts.get_key(key_id), as_json=as_json)
+        note("Nothing was changed: no option says what; `dynaroute keys edit --help` lists them.", err=True)
 
     with_core(work)
 

@@ -5,13 +5,11 @@ from typing import Final, TypedDict, Unpack, cast, get_args
 
 import click
 
-from dynaroute_mcp.catalog import Capability, Catalog
-from dynaroute_mcp.catalog.names import nearest
+from dynaroute_mcp.catalog import Capability
 from dynaroute_mcp.cli.options import LEVELS
 from dynaroute_mcp.cli.render import facts, note, table
 from dynaroute_mcp.cli.session import emit, json_option, with_core
 from dynaroute_mcp.cli.text import counted, pct, rate, tokens, usd
-from dynaroute_mcp.errors import UnknownName
 from dynaroute_mcp.reports import Listing, Quote
 from dynaroute_mcp.results import CostQuote, ModelList
 from dynaroute_mcp.runtime import Core
@@ -56,7 +54,6 @@ def models(**filters: Unpack[ModelFilters]) -> None:
             available_only=filters["available"],
             include_retired=filters["everything"],
         )
-        _check_provider(filters["provider"], core.availability.catalog)
         wanted = filters["search"].casefold()
         rows = [row for row in listed if wanted in f"{row.model.name} {row.model.id}".casefold()]
         if filters["as_json"]:
@@ -92,13 +89,6 @@ def cost(model: str, prompt_tokens: int, completion_tokens: int, *, as_json: boo
             _show_quote(quote)
 
     with_core(work)
-
-
-def _check_provider(name: str | None, catalog: Catalog) -> None:
-    if name is not None and catalog.find_provider(name) is None:
-        ids = sorted(catalog.providers)
-        offered = nearest(name, catalog.provider_names)
-        raise UnknownName("provider", name, offered, known=f"There are {len(ids)}: {', '.join(ids)}")
 
 
 def _show_models(rows: Sequence[Listing]) -> None:

@@ -15,6 +15,7 @@ from dynaroute_mcp.cli.text import pct, usd, when
 from dynaroute_mcp.policy import retold
 from dynaroute_mcp.reports import Period, Repriced, Summary
 from dynaroute_mcp.results import UsageSummary, iso
+from dynaroute_mcp.results.base import usd as as_usd
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.store.base import CallFilter, CallRow, Repricing, Totals
 from dynaroute_mcp.types import Caller, Outcome
@@ -145,9 +146,8 @@ def explain(request_id: str, *, as_json: bool) -> None:
         call = await core.reports.call(request_id)
         decision: Mapping[str, object] = retold(json.loads(call.intent.decision))
         if as_json:
-            emit(
-                {**_brief(call), **_pricing(call), "decision": decision, "attempts": _attempts(call.outcome)}
-            )
+            shown = {"decision": _figures(decision), "attempts": _attempts(call.outcome)}
+            emit({**_brief(call), **_pricing(call), **shown})
         else:
             _show_call(call, decision)
 
@@ -281,7 +281,7 @@ def _pricing(call: CallRow) -> dict[str, object]:
         "repriced": [
             {
                 "at": iso(row.at),
-                "total_cost": float(row.cost.total_usd) if row.cost else None,
+                "total_cost": as_usd(row.cost.total_usd) if row.cost else None,
                 "price_basis": row.cost.basis if row.cost else None,
             }
             for row in call.repriced
@@ -293,8 +293,8 @@ def _difference(row: Repriced) -> dict[str, object]:
     return {
         "litellm_id": row.model_id,
         "calls": row.calls,
-        "recorded_cost": float(row.before_usd),
-        "total_cost": float(row.after_usd),
+        "recorded_cost": as_usd(row.before_usd),
+        "total_cost": as_usd(row.after_usd),
         "unpriced_before": row.unpriced_before,
     }
 
@@ -325,8 +325,8 @@ def _day(row: Totals) -> dict[str, object]:
     return {
         "day": row.group,
         "requests": row.requests,
-        "total_cost": float(row.cost_usd),
-        "gpt41_equivalent_cost": float(row.gpt41_usd),
+        "total_cost": as_usd(row.cost_usd),
+        "gpt41_equivalent_cost": as_usd(row.gpt41_usd),
     }
 
 
@@ -345,8 +345,8 @@ def _brief(call: CallRow) -> dict[str, object]:
         "sandbox": intent.sandbox,
         "prompt_tokens": outcome.usage.input_tokens if outcome else None,
         "completion_tokens": outcome.usage.output_tokens if outcome else None,
-        "total_cost": float(cost) if cost is not None else None,
-        "gpt41_equivalent_cost": float(outcome.gpt41_usd) if outcome else None,
+        "total_cost": as_usd(cost),
+        "gpt41_equivalent_cost": as_usd(outcome.gpt41_usd) if outcome else None,
         "latency_ms": outcome.latency_ms if outcome else None,
         "error_code": outcome.error_code if outcome else None,
     }
@@ -357,6 +357,16 @@ def _attempts(outcome: Outcome | None) -> list[dict[str, object]]:
         {"litellm_id": a.model_id, "outcome": a.outcome, "status": a.status, "latency_ms": a.latency_ms}
         for a in (outcome.attempts if outcome else ())
     ]
+
+
+def _figures(value: object) -> object:
+    """Dollars as numbers, as everywhere else: they are recorded exactly, as text, under names in `_usd`."""
+    if isinstance(value, Mapping):
+        return {
+            name: as_usd(Decimal(item)) if name.endswith("_usd") and isinstance(item, str) else _figures(item)
+            for name, item in value.items()
+        }
+    return [_figures(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _dollars(text: object) -> str:

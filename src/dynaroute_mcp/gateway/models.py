@@ -75,7 +75,7 @@ async def list_models(request: Request) -> Response:
     """List models, those that can be called first; filtered by the query."""
     query, session = request.query_params, session_of(request)
     listings = await session.core.reports.models(
-        provider=query.get("provider"),
+        provider=query.get("provider") or None,
         available_only=_flag(query.get("routable_only"), "routable_only"),
         own=session.core.availability.own_keys(session.caller),
     )

@@ -13,12 +13,14 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
+from mcp.server.stdio import stdio_server
 from mcp.types import CallToolResult, InputRequiredResult, ToolAnnotations
 from pydantic import ValidationError
 
 from dynaroute_mcp import results
 from dynaroute_mcp.mcp_server.access import remember_visitor
 from dynaroute_mcp.mcp_server.opening import LazyCore, with_key
+from dynaroute_mcp.mcp_server.reading import Reading
 from dynaroute_mcp.mcp_server.resources import Resources, cheapest_model, explain_bill
 from dynaroute_mcp.mcp_server.schema import explain, strict_tool
 from dynaroute_mcp.mcp_server.tools import DEADLINE_S, Tools
@@ -71,6 +73,12 @@ class Server(MCPServer[None]):
             raise
         except ToolError as error:
             raise ToolError(results.encodable(self._reason(name, error))) from error.__cause__
+
+    async def run_stdio_async(self) -> None:
+        """Serve stdin and stdout until the client hangs up, and answer what the SDK would drop unread."""
+        async with stdio_server() as (messages, answers):
+            server = self._lowlevel_server
+            await server.run(Reading(messages), answers, server.create_initialization_options())
 
     def _reason(self, name: str, error: ToolError) -> str:
         tool = self._tool_manager.get_tool(name)

@@ -200,7 +200,7 @@ class Tools:
         """
         core = await self._core()
         listings = await core.reports.models(
-            provider=provider.strip().casefold() or None,
+            provider=provider.strip() or None,
             capability=capability,
             level=a.to_level(level, "level"),
             available_only=available_only,

@@ -171,7 +171,7 @@ def _refusal(exceeded: Exceeded, intent: Intent) -> LimitExceeded:
     return LimitExceeded(
         f"{_who(hold.scope)} may {_told(hold.ceiling, hold.metric)} a {hold.name.rpartition('_')[2]} and has"
         f" {_DONE[hold.metric]} {_shown(exceeded.taken, hold.metric)}{more}; {when}."
-        f" {_how_to_raise(hold.scope, intent)}",
+        f" {_how_to_raise(hold, intent)}",
         limit=hold.name,
         resets_at=hold.resets_at,
         retry_after_s=None if never else wait_s,
@@ -199,10 +199,11 @@ _DONE: Final[Mapping[Metric, str]] = {
 }
 
 
-def _how_to_raise(scope: str, intent: Intent) -> str:
-    owner = intent.caller.owner
+def _how_to_raise(hold: Hold, intent: Intent) -> str:
+    scope, owner = hold.scope, intent.caller.owner
     if scope.startswith("key:"):
-        return f"Raise it with `dynaroute keys edit {scope.removeprefix('key:')}`"
+        option = hold.name.replace("_", "-")
+        return f"Raise it with `dynaroute keys edit {scope.removeprefix('key:')} --{option} NUMBER`"
     if scope == "all" or scope.startswith("project:"):
         return "Raise it under `budgets` in the configuration"
     return f"Raise it with `dynaroute plan set {owner} PLAN`"
