@@ -4,7 +4,7 @@ import logging
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -79,11 +79,14 @@ def test_what_both_think_is_one_answer_that_says_who_decided() -> None:
     assert found.difficulty is not None
 
 
-def test_only_doubt_asks_it() -> None:
+def test_only_doubt_about_the_category_or_the_level_asks_it() -> None:
     sure = Fixed().label
+    which = replace(sure, categories={Category.PHYSICS: 0.8, Category.LAW: 0.2})
+    how_hard = replace(sure, levels={Level.L1: 0.2, Level.L2: 0.8})
 
     assert not tier().wanted(sure)
-    assert tier().wanted(load_classifier().classify("hm"))
+    assert tier().wanted(which)
+    assert tier().wanted(how_hard)
 
 
 def test_weights_are_loaded_by_the_first_prompt_that_needs_them_and_once() -> None:

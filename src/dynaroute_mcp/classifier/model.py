@@ -12,7 +12,7 @@ from typing import Final
 
 from dynaroute_mcp.classifier.cues import CUES
 from dynaroute_mcp.classifier.difficulty import difficulty
-from dynaroute_mcp.classifier.features import Features, features
+from dynaroute_mcp.classifier.features import HASHED, Features, features
 from dynaroute_mcp.classifier.weights import Weights, parse
 from dynaroute_mcp.taxonomy import Category, Level
 from dynaroute_mcp.types import Classification
@@ -107,7 +107,7 @@ class LocalClassifier:
     def signals(self, seen: Features, category: Category) -> tuple[str, ...]:
         """What added most to a category, cues before words of equal weight."""
         lane = _CATEGORIES.index(category)
-        found = {CUES[number]: self._contribution(number, lane) for number in seen.cues}
+        found = {CUES[number]: self._contribution(HASHED + number, lane) for number in seen.cues}
         weight = max(1, len(seen.groups[1])) ** -0.5
         for slot, word in seen.words.items():
             if len(word) >= _MIN_WORD and word.isalpha():
