@@ -18,12 +18,17 @@ def targets(rows: list[Row]) -> np.ndarray:
 
 def levels(row: Row) -> np.ndarray:
     """Probabilities of the five levels."""
-    return np.mean([_near(level) for level in (row.level, *(each.level for each in row.later))], 0)
+    found = np.zeros(LEVELS)
+    for level in (row.level, *(each.level for each in row.later)):
+        found += _near(level)
+    found /= found.sum()
+    return found
 
 
 def _near(level: int) -> np.ndarray:
-    share = np.array([{0: 1 - 2 * _NEAR, 1: _NEAR}.get(abs(each - level), 0.0) for each in range(LEVELS)])
-    return share / share.sum()
+    found = np.array([{0: 1 - 2 * _NEAR, 1: _NEAR}.get(abs(each - level), 0.0) for each in range(LEVELS)])
+    found /= found.sum()
+    return found
 
 
 def _categories(row: Row) -> np.ndarray:
