@@ -158,7 +158,7 @@ async def test_models_are_listed_for_clients_of_both_contracts(tmp_path: Path) -
         "premium",
         "flagship",
     }
-    assert (misspelt.status_code, misspelt.json()["error"]["param"]) == (400, "provider")
+    assert (misspelt.status_code, misspelt.json()["error"]["param"]) == (404, "provider")
     assert "did you mean openai, " in misspelt.json()["error"]["message"]
     assert unfiltered == listed
     assert filtered["data"]

@@ -98,6 +98,9 @@ class Refusal(Exception):
         self.headers = dict(headers or {})
 
 
+_LOOKED_UP: Final = frozenset({"model", "provider"})
+
+
 def type_of(status: int) -> str:
     """OpenAI's error type for a status."""
     return _TYPES.get(status, "server_error")
@@ -110,8 +113,8 @@ def refusal_of(error: DynarouteError | HTTPException | Refusal) -> Refusal:
     if isinstance(error, HTTPException):
         return _of_framework(error)
     status = STATUS[error.code]
-    if isinstance(error, UnknownName) and error.param != "model":
-        status = 400  # a wrong word in a field, not an address that does not exist
+    if isinstance(error, UnknownName) and error.param not in _LOOKED_UP:
+        status = 400  # a wrong word in a field, not a thing that does not exist
     if isinstance(error, ProviderRefusedRequest) and error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     param = error.param if isinstance(error, InvalidRequest) else None
