@@ -7,6 +7,7 @@ It reads what the classifier has found already: tokens, cues and probabilities. 
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -80,8 +81,8 @@ _GROUP_OF: Final = {category: number for number, group in enumerate(_GROUPS) for
 _WORDS: Final = {
     "relations": (
         "each every per twice half double triple times remaining left rest total altogether more less fewer than "
-        "after before then ratio average percent fraction until difference sum product third quarter fifth tenth already both "
-        "another same many much faster slower older younger taller"
+        "after before then ratio average percent fraction until difference sum product third quarter fifth tenth "
+        "already both another same many much faster slower older younger taller"
     ),
     "numbers": (
         "two three four five six seven eight nine ten eleven twelve dozen twenty thirty forty fifty hundred "
@@ -211,10 +212,10 @@ def _parted(text: str) -> tuple[str, str]:
 
 def _combined(tokens: Sequence[str]) -> bool:
     """Whether answers are the same few words put together in several ways, as verdicts on more than one statement."""
-    words = [token for token in tokens if len(token) > 1 and token.isalpha()]
-    if len(words) <= _FEW or len(set(words)) > 2 * _FEW:
+    words = Counter(token for token in tokens if len(token) > 1 and token.isalpha())
+    if words.total() <= _FEW or len(words) > 2 * _FEW:
         return False
-    return _FEW * sum(words.count(word) > 1 for word in words) >= 2 * len(words)
+    return _FEW * sum(count for count in words.values() if count > 1) >= 2 * words.total()
 
 
 def _numbered(tokens: Sequence[str]) -> bool:
