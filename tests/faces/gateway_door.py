@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import httpx2
 from starlette.types import ASGIApp
 from tests.scripted import Script, Time, scripted_core, settings
 
-from dynaroute_mcp.accounts import Terms
+from dynaroute_mcp.accounts import Accounts, Terms
 from dynaroute_mcp.gateway.app import create_app
 from dynaroute_mcp.gateway.receiving import hang_up
 from dynaroute_mcp.runtime import Core
@@ -46,6 +46,11 @@ class Door:
     async def key_for(self, owner: str, *, sandbox: bool = False, **terms: Any) -> str:
         new = await self.core.accounts.generate_key(owner, sandbox=sandbox, terms=Terms(**terms))
         return new.secret
+
+    def let_accounts_be(self, kind: type[Accounts]) -> None:
+        """Put other accounts on the same store."""
+        accounts = kind(self.core.store, self.core.availability.catalog, self.time.ambient())
+        self.core = replace(self.core, accounts=accounts)
 
     async def chat(self, **fields: Any) -> httpx2.Response:
         return await self.client.post(CHAT, json=HELLO | fields)

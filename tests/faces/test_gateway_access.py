@@ -2,7 +2,6 @@
 
 import gzip
 import json
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -369,8 +368,7 @@ async def test_where_the_books_cannot_be_read_the_answer_comes_without_its_limit
             raise StoreUnavailable("the file is locked")
 
     async with door(tmp_path) as at:
-        accounts = Unreadable(at.core.store, at.core.availability.catalog, at.time.ambient())
-        at.core = replace(at.core, accounts=accounts)
+        at.let_accounts_be(Unreadable)
         response = await at.client.get("/v1/models")
 
     assert response.status_code == 200
@@ -385,8 +383,7 @@ async def test_where_the_database_lies_is_for_the_log_alone(
             raise StoreUnavailable("database /srv/secret/dynaroute.db: a row can't be read")
 
     async with door(tmp_path) as at:
-        accounts = Unreadable(at.core.store, at.core.availability.catalog, at.time.ambient())
-        at.core = replace(at.core, accounts=accounts)
+        at.let_accounts_be(Unreadable)
         response = await at.client.get("/v1/models")
 
     error = check_envelope(response, 503)

@@ -61,7 +61,7 @@ def _wait_for(handle: int, path: Path, nap_s: float, deadline: float) -> None:
                 f"database {path}: another process kept it locked for {BUSY_TIMEOUT_S:.0f} s; look for a"
                 " DynaRoute process that hangs"
             )
-        time.sleep(nap_s)
+        time.sleep(nap_s)  # a file's lock tells nobody when it is free
 
 
 if sys.platform == "win32":  # pragma: no cover  # the tests run on Linux
