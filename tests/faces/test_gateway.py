@@ -11,6 +11,7 @@ from tests.scripted import LUNA, Script, failure
 
 from dynaroute_mcp.errors import (
     DynarouteError,
+    ProviderKeyRejected,
     ProviderRateLimited,
     ProviderRefusedRequest,
     ProviderTimedOut,
@@ -206,6 +207,24 @@ async def test_a_providers_failure_has_the_status_of_its_class(
 
     assert response.status_code == status
     assert response.headers["Retry-After"] == "100"
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "told"),
+    [
+        (ProviderKeyRejected, {}, "false"),
+        (ProviderUnavailable, {}, None),
+        (ProviderRateLimited, {"retry_after_s": 7.0}, None),
+        (ProviderRateLimited, {"retry_after_s": 61.0}, "false"),
+    ],
+)
+async def test_openais_clients_are_told_when_to_ask_again_is_in_vain(
+    tmp_path: Path, kind: Any, facts: dict[str, float], told: str | None
+) -> None:
+    async with door(tmp_path, Script(always=failure(kind, **facts))) as at:
+        response = await at.chat()
+
+    assert response.headers.get("X-Should-Retry") == told
 
 
 async def test_a_stream_that_breaks_ends_with_an_error_event_and_is_booked_as_partial(tmp_path: Path) -> None:

@@ -319,6 +319,7 @@ async def test_the_request_over_the_limit_is_refused_and_told_when_to_come_back(
     assert statuses == [200] * 100
     assert (error["type"], error["limit"]) == ("rate_limit_error", "requests_per_minute")
     assert 1 <= int(over.headers["Retry-After"]) <= 60
+    assert "X-Should-Retry" not in over.headers
     assert over.headers["X-RateLimit-Remaining"] == "0"
     assert next_minute.status_code == 200
 
@@ -328,6 +329,7 @@ async def test_a_used_up_month_of_dollars_is_no_matter_of_waiting(tmp_path: Path
         response = await at.chat()
 
     assert check_envelope(response, 429)["type"] == "insufficient_quota"
+    assert response.headers["X-Should-Retry"] == "false"
 
 
 async def test_a_crash_is_told_without_its_text_and_the_server_goes_on(

@@ -332,3 +332,36 @@ async def test_a_time_to_keep_answers_is_whole_seconds(tmp_path: Path, ttl: str)
         response = await at.client.post("/v1/chat/completions", json=HELLO, headers={"X-GR-Cache-TTL": ttl})
 
     assert response.json()["error"]["param"] == "X-GR-Cache-TTL"
+
+
+@pytest.mark.parametrize(
+    ("path", "advice"),
+    [
+        ("/v1/responses", "let your client use chat completions: POST /v1/chat/completions"),
+        ("/responses", "let your client use chat completions: POST /v1/chat/completions"),
+        ("/v1/completions", "send `messages` to POST /v1/chat/completions"),
+        ("/v1/messages/count_tokens", "Anthropic's Messages API is not spoken here"),
+        ("/v1/embeddings", "there are no embeddings here"),
+        ("/v1/v1/chat/completions", "it is /v1/chat/completions: check the base URL"),
+        ("/v1/chat/completions/", "it is /v1/chat/completions: check the base URL"),
+        ("/keys/verify", "it is /v1/keys/verify: check the base URL"),
+        ("/v1/images/generations", "GET /openapi.json lists them"),
+        ("/v1", "GET /openapi.json lists them"),
+    ],
+)
+async def test_an_address_that_there_is_not_says_where_to_go(tmp_path: Path, path: str, advice: str) -> None:
+    async with door(tmp_path) as at:
+        response = await at.client.post(path, json={"model": "auto", "input": "Hello"})
+
+    error = response.json()["error"]
+    assert (response.status_code, error["type"], error["reason"]) == (404, "not_found_error", "not_found")
+    assert advice in error["message"]
+
+
+async def test_models_are_listed_for_a_base_url_without_v1_too(tmp_path: Path) -> None:
+    async with door(tmp_path) as at:
+        response = await at.client.get("/models")
+        usual = await at.client.get("/v1/models")
+
+    assert response.status_code == 200
+    assert response.json() == usual.json()

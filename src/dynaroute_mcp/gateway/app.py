@@ -1,9 +1,8 @@
 """The gateway as an ASGI app: routes, one gate before them, one envelope for every error."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
-from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -11,12 +10,22 @@ from dynaroute_mcp.gateway.auth import Gate
 from dynaroute_mcp.gateway.cache import Cache
 from dynaroute_mcp.gateway.metrics import Metrics
 from dynaroute_mcp.gateway.openapi import routes
+from dynaroute_mcp.gateway.refusal import Refusal
 from dynaroute_mcp.gateway.routes import OPERATIONS
 from dynaroute_mcp.gateway.session import Desk
 from dynaroute_mcp.types import Ambient
 
 if TYPE_CHECKING:
     from dynaroute_mcp.runtime import Core
+
+_CHAT: Final = "POST /v1/chat/completions"
+_INSTEAD: Final[Mapping[str, str]] = {
+    "responses": f"the Responses API is not spoken here; let your client use chat completions: {_CHAT}",
+    "completions": f"text completions are not spoken here; send `messages` to {_CHAT}",
+    "messages": f"Anthropic's Messages API is not spoken here; send OpenAI's `messages` to {_CHAT}",
+    "embeddings": f"there are no embeddings here, only chats ({_CHAT}); ask a provider of embeddings itself",
+}
+"""What to do instead of calling what clients of several APIs try."""
 
 
 def create_app(
@@ -47,7 +56,7 @@ class _Addresses(Router):
     """Starlette's router; an address that has no part to fill in is found at once."""
 
     def __init__(self, rows: Sequence[Route]) -> None:
-        super().__init__(rows, redirect_slashes=False, default=_nowhere)  # an address is right or wrong
+        super().__init__(rows, redirect_slashes=False, default=self._nowhere)  # an address is right or wrong
         self._plain = {row.path: row for row in rows if not row.param_convertors}
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,6 +68,13 @@ class _Addresses(Router):
             scope["route"] = route
             await route.app(scope, receive, send)
 
+    async def _nowhere(self, scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise Refusal(404, self._advice(scope["path"]), reason="not_found")
 
-async def _nowhere(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    raise HTTPException(404)
+    def _advice(self, path: str) -> str:
+        """Say what somebody wanted who came to an address that there is not."""
+        wanted = [step for step in path.split("/") if step not in ("", "v1")]
+        meant = f"/v1/{'/'.join(wanted)}"
+        if meant in self._plain and meant != path:
+            return f"there is no such route; it is {meant}: check the base URL, which ends in /v1"
+        return _INSTEAD.get("".join(wanted[:1]), "there is no such route; GET /openapi.json lists them")

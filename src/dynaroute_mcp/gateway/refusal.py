@@ -73,6 +73,14 @@ _TYPES: Final = {
 }
 """OpenAI's word for each status; everything else is a `server_error`."""
 
+_HOPELESS: Final = frozenset(
+    {"limit_exceeded", "provider_key_rejected", "provider_quota_exhausted", "provider_model_missing"}
+)
+"""Codes that the same request meets again until somebody acts, unless they say how long to wait."""
+
+_PATIENCE_S: Final = 60
+"""What OpenAI's clients wait at most by `Retry-After`; told to wait longer, they ask again at once."""
+
 _MAX_MESSAGE: Final = 4_000
 
 
@@ -123,6 +131,8 @@ def refusal_of(error: DynarouteError | HTTPException | Refusal) -> Refusal:
         kind = "rate_limit_error" if error.limit.startswith("requests") else "insufficient_quota"
     if isinstance(error, LimitExceeded | ProviderError) and error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if _is_hopeless(error):
+        headers["X-Should-Retry"] = "false"  # OpenAI's clients repeat a 429 and 5xx twice unless told so
     said = error.public if isinstance(error, StoreUnavailable) else str(error)
     return Refusal(status, said, reason=error.code, param=param, kind=kind, headers=headers)
 
@@ -158,6 +168,13 @@ def error_response(error: DynarouteError | HTTPException | Refusal, request_id: 
         headers=refusal.headers,
         media_type="application/json",
     )
+
+
+def _is_hopeless(error: DynarouteError) -> bool:
+    """Whether asking again within a minute brings the same answer."""
+    if isinstance(error, LimitExceeded | ProviderError) and error.retry_after_s is not None:
+        return error.retry_after_s > _PATIENCE_S
+    return error.code in _HOPELESS
 
 
 def _of_framework(error: HTTPException) -> Refusal:

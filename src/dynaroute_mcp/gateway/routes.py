@@ -125,6 +125,7 @@ OPERATIONS: Final = (
     Operation(
         method="GET",
         path="/v1/models",
+        aliases=("/models",),
         handler=models.list_models,
         answer=models.ModelList,
         parameters=_FILTERS,
