@@ -130,6 +130,23 @@ async def test_an_answer_shows_calls_and_reasoning_as_clients_send_them_back(tmp
     )
 
 
+async def test_reasoning_comes_back_from_clients_that_keep_its_text_alone(tmp_path: Path) -> None:
+    """As Vercel's AI SDK and pydantic-ai do; DeepSeek refuses a turn that called tools without it."""
+    turn = {"role": "assistant", "content": None, "reasoning_content": "Hm", "tool_calls": [CALL]}
+    detail = {"text": "Hm", "signature": "s", "provider": "anthropic"}
+    async with door(tmp_path) as at:
+        for more in ({}, {"reasoning_details": [detail]}, {"reasoning_content": ""}):
+            result = {"role": "tool", "tool_call_id": "call_1", "content": "seen"}
+            await at.chat(messages=[*HELLO["messages"], turn | more, result])
+
+    sent = [call.request.messages[1].parts[:-1] for call in at.script.calls]
+    assert sent == [
+        (Reasoning(text="Hm"),),
+        (Reasoning(text="Hm", signature="s", provider="anthropic"),),
+        (),
+    ]
+
+
 async def test_a_cached_answer_streams_with_its_calls_and_reasoning(tmp_path: Path) -> None:
     script = says(
         Reasoning(text="Hm", signature="s"),

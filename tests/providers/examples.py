@@ -88,6 +88,7 @@ def call(
     api_key: str | None = KEY,
     max_output_tokens: int = 4_096,
     usage_in_stream: bool = True,
+    takes_reasoning: bool = False,
 ) -> Call:
     provider = Provider(
         id="acme",
@@ -95,6 +96,7 @@ def call(
         dialect=dialect,
         base_url=BASE_URLS[dialect],
         usage_in_stream=usage_in_stream,
+        takes_reasoning=takes_reasoning,
         source="test",
     )
     model = Model(

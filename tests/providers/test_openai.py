@@ -222,6 +222,30 @@ async def test_reasoning_goes_back_to_the_provider_that_made_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("block", "takes_reasoning", "is_sent"),
+    [
+        (Reasoning(text="Hm."), True, True),
+        (Reasoning(text="Hm."), False, False),
+        (Reasoning(text="Hm.", signature="s"), True, False),
+        (Reasoning(text="Hm.", provider="other"), True, False),
+    ],
+)
+async def test_plain_reasoning_of_an_unnamed_provider_goes_to_those_that_take_it(
+    block: Reasoning, takes_reasoning: bool, is_sent: bool
+) -> None:
+    provider = answers(OK)
+    history = say("assistant", block, ToolCall(id="c", name="look", arguments="{}"))
+    request = ask(say("user", "?"), history, say("tool", ToolResult(call_id="c", parts=())))
+
+    completion = await complete(provider, call("openai", request, takes_reasoning=takes_reasoning))
+
+    messages = provider.sent[0].body["messages"]
+    assert isinstance(messages, list)
+    assert messages[1].get("reasoning_content") == ("Hm." if is_sent else None)
+    assert completion.dropped == (() if is_sent else ("reasoning",))
+
+
+@pytest.mark.parametrize(
     ("wanted", "wire"),
     [
         (ResponseFormat(kind="json"), {"type": "json_object"}),

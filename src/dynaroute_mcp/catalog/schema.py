@@ -73,6 +73,8 @@ class Provider(Row):
     """True for servers on loopback that take no key, and for the sandbox."""
     usage_in_stream: bool = True
     """The OpenAI dialect's `stream_options.include_usage` is understood."""
+    takes_reasoning: bool = False
+    """Takes `reasoning_content` of earlier turns, whoever wrote it: its thinking models demand it beside tool calls."""
     models_path: str = "/models"
     """Where it lists its models, below `base_url`."""
     source: Note

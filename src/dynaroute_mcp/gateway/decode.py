@@ -188,6 +188,8 @@ def _assistant_parts(message: wire.AssistantMessage) -> Iterable[Part]:
         yield Reasoning(
             text=block.text, signature=block.signature, redacted=block.data, provider=block.provider
         )
+    if message.reasoning_content and not message.reasoning_details:
+        yield Reasoning(text=message.reasoning_content)
     if isinstance(message.content, str) and message.content:
         yield Text(text=message.content)
     elif isinstance(message.content, list):

@@ -174,6 +174,8 @@ class AssistantMessage(Wire):
     content: str | list[AssistantPart] | None = None
     refusal: str | None = None
     tool_calls: list[CalledTool] | None = None
+    reasoning_content: str | None = None
+    """Text of `reasoning_details`, which win; it says not who wrote it."""
     reasoning_details: list[ReasoningDetail] | None = None
 
 
@@ -275,6 +277,7 @@ _NOTHING: Final[dict[str, JsonValue]] = {
                 "content": _BLANK_CONTENT,
                 "refusal": {"anyOf": [_NULL, _BLANK]},
                 "tool_calls": _NONE,
+                "reasoning_content": {"anyOf": [_NULL, {"type": "string", "maxLength": 0}]},
                 "reasoning_details": _NONE,
             }
         },

@@ -297,11 +297,16 @@ class _Fitting:
         if isinstance(part, Document):
             return "documents" not in self.dropped
         if isinstance(part, Reasoning):
-            is_own = part.provider == self.call.endpoint.provider.id and "reasoning" not in self.dropped
+            is_own = self._takes(part) and "reasoning" not in self.dropped
             if not is_own:
                 self.dropped.add("reasoning")
             return is_own
         return True
+
+    def _takes(self, part: Reasoning) -> bool:
+        provider = self.call.endpoint.provider
+        is_plain = part.provider is None and part.signature is None and part.redacted is None
+        return part.provider == provider.id or (is_plain and provider.takes_reasoning)
 
     def _fit_part(self, part: Part) -> Part:
         if not isinstance(part, Document):
