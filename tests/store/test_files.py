@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 from tests.store.examples import intent, key_row
 
-from dynaroute_mcp.errors import StoreUnavailable
+from dynaroute_mcp.errors import StoreCorrupt, StoreUnavailable
 from dynaroute_mcp.store import files
 from dynaroute_mcp.store.sqlite import open_store
 
 
 def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def names_in(folder: Path) -> list[str]:
+    return [each.name for each in folder.iterdir()]
 
 
 async def test_nobody_else_may_read_the_folder_or_any_file_whatever_the_umask(tmp_path: Path) -> None:
@@ -40,6 +44,29 @@ async def test_a_database_that_others_could_read_is_closed_to_them(tmp_path: Pat
         await store.begin(intent(), [])
 
     assert mode_of(path) == 0o600
+
+
+async def test_a_file_of_another_program_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "passwd"
+    path.write_text("root:x:0:0\n" * 100)
+    path.chmod(0o644)
+    async with open_store(path) as store:
+        with pytest.raises(StoreCorrupt, match="not a database"):
+            await store.begin(intent(), [])
+
+    assert mode_of(path) == 0o644
+
+
+async def test_a_pipe_or_device_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path, 0o622)
+    path.chmod(0o622)
+    async with open_store(path) as store:
+        with pytest.raises(StoreUnavailable, match="is no file"):
+            await store.begin(intent(), [])
+
+    assert mode_of(path) == 0o622
+    assert names_in(tmp_path) == ["pipe"]
 
 
 async def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:

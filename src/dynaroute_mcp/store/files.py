@@ -23,10 +23,10 @@ _MOUNTS = Path("/proc/self/mounts")
 
 
 def prepare(path: Path) -> None:
-    """Make the folder (0700) and the file (0600) unless they exist, and keep others out of the file.
+    """Make the folder (0700) and the file (0600) unless they exist; a file that does is not touched.
 
     Raises:
-        StoreUnavailable: the path is a directory, or a symbolic link that leads out of its folder.
+        StoreUnavailable: the path is no file, or a symbolic link that leads out of its folder.
         OSError: the folder or the file can't be made.
     """
     path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
@@ -34,10 +34,17 @@ def prepare(path: Path) -> None:
         _refuse_foreign_link(Path(f"{path}{ending}"))
     if path.is_dir():
         raise StoreUnavailable(f"database {path} is a directory; set DYNAROUTE_DATABASE to a file's path")
-    try:
+    if path.exists() and not path.is_file():
+        raise StoreUnavailable(f"database {path} is no file; set DYNAROUTE_DATABASE to a file's path")
+    with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _FILE_MODE))
-    except FileExistsError:
-        _keep_private(path)
+
+
+def keep_private(path: Path) -> None:
+    """Keep others out of the file (0600); only once it is known to be ours."""
+    if stat.S_IMODE(path.stat().st_mode) & ~_FILE_MODE:
+        with suppress(OSError):
+            path.chmod(_FILE_MODE)
 
 
 def identity(path: Path) -> Identity | None:
@@ -86,9 +93,3 @@ def _refuse_foreign_link(path: Path) -> None:
         raise StoreUnavailable(
             f"database {path} is a symbolic link to {target}, outside its folder; name the file itself"
         )
-
-
-def _keep_private(path: Path) -> None:
-    if stat.S_IMODE(path.stat().st_mode) & ~_FILE_MODE:
-        with suppress(OSError):
-            path.chmod(_FILE_MODE)

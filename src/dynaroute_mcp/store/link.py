@@ -105,6 +105,7 @@ def open_for_writing(path: Path) -> Opened:
     connection = connect(path)
     try:
         migrate(connection, path)
+        files.keep_private(path)
     except BaseException:
         connection.close()
         raise
