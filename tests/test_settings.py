@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dynaroute_mcp import settings as module
 from dynaroute_mcp.errors import ConfigurationInvalid
 from dynaroute_mcp.settings import Settings, read_settings
 from dynaroute_mcp.taxonomy import Strategy
@@ -24,6 +25,37 @@ def test_without_a_file_the_defaults_hold(tmp_path: Path) -> None:
 
     assert settings.strategy is Strategy.BALANCED
     assert settings.api_key is None
+
+
+@pytest.mark.parametrize("kind", ["nothing", "folder", "dangling link", "file for a folder"])
+def test_a_default_file_is_passed_over_only_where_nothing_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(module, "HOME", tmp_path / "home")
+    if kind == "file for a folder":
+        (tmp_path / "home").touch()
+    else:
+        (tmp_path / "home").mkdir()
+    if kind == "folder":
+        (tmp_path / "home" / "config.yaml").mkdir()
+    if kind == "dangling link":
+        (tmp_path / "home" / "config.yaml").symlink_to(tmp_path / "gone")
+
+    if kind in {"nothing", "file for a folder"}:
+        assert read_settings({}).config_file is None
+    else:
+        with pytest.raises(ConfigurationInvalid, match=r"config\.yaml: can't be read"):
+            read_settings({})
+
+
+def test_a_home_that_is_closed_to_this_user_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(path: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "lstat", closed)
+    monkeypatch.setattr(Path, "read_bytes", closed)
+    with pytest.raises(ConfigurationInvalid, match="Permission denied"):
+        read_settings({})
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ from dynaroute_mcp.providers.self_test import SelfTest, self_test
 from dynaroute_mcp.providers.wire import Wire
 from dynaroute_mcp.reports import Reports
 from dynaroute_mcp.router import Lane, Router
-from dynaroute_mcp.settings import HOME, Settings, read_settings
+from dynaroute_mcp.settings import HOME, Settings, if_there, read_settings
 from dynaroute_mcp.store.base import Store
 from dynaroute_mcp.store.sqlite import SqliteStore, open_store
 from dynaroute_mcp.tokens import estimate_tokens
@@ -104,7 +104,7 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
     Raises:
         ConfigurationInvalid: the catalog or its overlay is wrong; names file and field.
     """
-    overlay = settings.catalog_overlay or _if_file(HOME / "catalog.yaml")
+    overlay = settings.catalog_overlay or if_there(HOME / "catalog.yaml")
     catalog = await anyio.to_thread.run_sync(load_catalog, None, overlay)
     classifier = await anyio.to_thread.run_sync(_judge, settings)
     async with (
@@ -285,7 +285,3 @@ def _stand_ins(catalog: Catalog) -> dict[str, Endpoint]:
         )
         for provider_id, provider in catalog.providers.items()
     }
-
-
-def _if_file(path: Path) -> Path | None:
-    return path if path.is_file() else None

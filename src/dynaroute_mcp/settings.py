@@ -237,8 +237,18 @@ def _config_file(environ: Mapping[str, str], config: Path | None) -> Path | None
             return _at_home(named)
         except ValueError as error:
             raise ConfigurationInvalid(f"{named}: {error}") from error
-    default = HOME / "config.yaml"
-    return default if default.is_file() else None
+    return if_there(HOME / "config.yaml")
+
+
+def if_there(path: Path) -> Path | None:
+    """The path, or `None` where nothing stands at it; what is there and can't be read is for its reader to tell."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        pass
+    return path
 
 
 def _explain(error: ValidationError, file: Path | None) -> str:
