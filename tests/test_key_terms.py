@@ -40,6 +40,11 @@ async def accounts(tmp_path: Path, time: Time) -> AsyncIterator[Accounts]:
         yield core.accounts
 
 
+async def test_an_amount_that_is_no_number_is_refused(accounts: Accounts) -> None:
+    with pytest.raises(InvalidRequest, match="usd_per_month must be above 0"):
+        await accounts.generate_key("alice", terms=Terms(usd_per_month=Decimal("nan")))
+
+
 async def test_terms_are_kept_and_travel_with_the_caller(accounts: Accounts) -> None:
     made = await accounts.generate_key("alice", terms=FULL)
 

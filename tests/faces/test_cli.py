@@ -1,5 +1,7 @@
 """The command line as a whole: help, errors, exit codes, what reaches a terminal."""
 
+import errno
+import io
 import json
 import os
 import signal
@@ -20,8 +22,9 @@ from tests.faces.shell import Shell
 
 from dynaroute_mcp import cli as package
 from dynaroute_mcp.cli import options, text
-from dynaroute_mcp.cli.app import COMMANDS, cli
+from dynaroute_mcp.cli.app import COMMANDS, cli, write_any_text
 from dynaroute_mcp.cli.failure import EXIT_CODES, find_ours, report
+from dynaroute_mcp.cli.session import emit
 from dynaroute_mcp.errors import DynarouteError, ProviderUnavailable, StoreCorrupt
 
 
@@ -50,6 +53,69 @@ def every_error(kind: type[DynarouteError] = DynarouteError) -> Iterator[type[Dy
 
 def test_every_error_has_an_exit_code_and_nothing_else_has() -> None:
     assert set(EXIT_CODES) == {kind.code for kind in every_error()}
+
+
+def test_a_wrong_option_is_json_too_where_json_is_asked_for(shell: Shell) -> None:
+    told = [
+        json.loads(shell(*args).stderr)["error"]
+        for args in (("route", "hi", "--level", "9", "--json"), ("models", "--json", "--nonsense"))
+    ]
+    plain = shell("route", "--level", "9", "--", "--json").stderr
+
+    assert [(error["code"], error["exit_code"]) for error in told] == [("invalid_request", 2)] * 2
+    assert "9 is not in the range" in told[0]["message"]
+    assert plain.startswith("Usage:")
+
+
+def test_a_disk_that_is_full_is_told_in_one_line(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("dynaroute_mcp.cli.pricelist.table", full)
+    result = shell("models")
+
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: the output can't be written (No space left on device)\n",
+    )
+
+
+def test_a_terminal_of_another_encoding_gets_question_marks_not_a_traceback() -> None:
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="latin-1")
+    write_any_text(stream, None)
+    stream.write("grüße 中文")
+    stream.flush()
+
+    assert written.getvalue() == "grüße ??".encode("latin-1")
+
+
+def test_json_keeps_every_character_in_an_encoding_that_lacks_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))
+    emit({"response": "中文"})
+    sys.stdout.flush()
+
+    assert json.loads(written.getvalue().decode("latin-1")) == {"response": "中文"}
+
+
+@pytest.mark.parametrize("args", [("route",), ("route", "-"), ("keys", "verify"), ("keys", "verify", "-")])
+def test_a_closed_stdin_is_nothing_to_read_from(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...]
+) -> None:
+    def absent(argument: str | None) -> str:
+        monkeypatch.setattr(sys, "stdin", None)  # as Python leaves it where descriptor 0 is closed
+        return read(argument)
+
+    read = options.read_key if args[0] == "keys" else options.read_prompt
+    where = "dynaroute_mcp.cli.people.read_key" if args[0] == "keys" else "dynaroute_mcp.cli.ask.read_prompt"
+    monkeypatch.setattr(where, absent)
+    result = shell(*args)
+
+    assert result.exit_code == 2
+    assert "`-` to read it from stdin" in result.stderr
 
 
 def test_help_says_of_each_command_what_the_command_says_of_itself(shell: Shell) -> None:

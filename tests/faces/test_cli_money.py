@@ -191,7 +191,7 @@ def test_simulated_calls_are_kept_apart_and_said_to_be_there(tmp_path: Path) -> 
     shell("route", "Hello")
 
     assert "requests  1" in shell("usage").stdout
-    assert "1 simulated calls are kept apart" in shell("usage").stdout
+    assert "1 simulated call kept apart" in shell("usage").stdout
     assert "month, simulated calls only" in shell("usage", "--sandbox").stdout
 
 
@@ -277,3 +277,10 @@ def money(value: object) -> list[tuple[str, float | None]]:
         return []
     own = [(name, item) for name, item in value.items() if name.endswith(("_usd", "_cost", "_savings"))]
     return [*own, *(found for item in value.values() for found in money(item))]
+
+
+def test_one_owner_and_everyone_exclude_each_other(shell: Shell) -> None:
+    result = shell("usage", "--owner", "alice", "--everyone")
+
+    assert result.exit_code == 2
+    assert "exclude each other" in result.stderr

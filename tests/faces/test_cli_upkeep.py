@@ -334,6 +334,19 @@ def test_an_export_holds_every_call_exactly(shell: Shell) -> None:
     assert told["error_code"] is None
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize(
+    "args", [("db", "export"), ("db", "export", "--format", "jsonl"), ("feedback", "export")]
+)
+def test_an_export_that_the_disk_does_not_take_fails(shell: Shell, args: tuple[str, ...]) -> None:
+    asked = shell.json("route", "hi")["request_id"]
+    shell("feedback", asked, "hi", "--level", "2")
+    result = shell(*args, "-o", "/dev/full")
+
+    assert result.exit_code == 1
+    assert "can't be written" in result.stderr
+
+
 def test_an_export_is_no_formula_to_a_spreadsheet(shell: Shell, tmp_path: Path) -> None:
     shell.environ["DYNAROUTE_API_KEY"] = shell("keys", "create", "=cmd|' /C calc'!A0").stdout.splitlines()[0]
     shell("route", "Hello")

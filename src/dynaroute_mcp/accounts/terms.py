@@ -87,7 +87,7 @@ def check_terms(terms: Terms, catalog: Catalog, now: datetime) -> None:
         _check_end(terms.expires_at, now)
     for name in ("usd_per_month", "tokens_per_month", "requests_per_minute", "requests_per_day"):
         limit = getattr(terms, name)
-        if limit is not None and not _LEAST_LIMIT <= limit <= HIGHEST_LIMIT:
+        if limit is not None and (Decimal(limit).is_nan() or not _LEAST_LIMIT <= limit <= HIGHEST_LIMIT):
             raise InvalidRequest(f"{name} must be above 0 and at most {HIGHEST_LIMIT:,}", param=name)
     _check_names("models", terms.models, catalog)
     _check_names("exclude", terms.exclude, catalog)

@@ -4,15 +4,23 @@ A command's module is imported only when that command runs, so that `--help` and
 """
 
 import difflib
+import errno
+import io
 import os
+import sys
 from importlib import import_module
 from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn
 
 import click
 
 from dynaroute_mcp.cli.failure import INTERRUPTED, find_ours, report
+from dynaroute_mcp.errors import InvalidRequest
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What a disk says that takes no more of the output."""
 
 
 class Entry(NamedTuple):
@@ -46,6 +54,11 @@ COMMANDS: Final = {
 
 class Commands(click.Group):
     """Loads commands on demand and reports our errors without a traceback."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words; `--json` among them holds for what is wrong with the others too."""
+        ctx.meta["dynaroute.json"] = "--json" in takewhile("--".__ne__, args)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
         """Name the commands in the order in which help shows them."""
@@ -91,10 +104,15 @@ class Commands(click.Group):
             click.echo(err=True)
             ctx.exit(INTERRUPTED)
         except Exception as error:
+            as_json = bool(ctx.meta.get("dynaroute.json"))
             ours = find_ours(error)
-            if ours is None:
-                raise
-            ctx.exit(report(ours, as_json=bool(ctx.meta.get("dynaroute.json"))))
+            if ours is None and as_json and isinstance(error, click.UsageError):
+                ours = InvalidRequest(error.format_message())
+            if ours is not None:
+                ctx.exit(report(ours, as_json=as_json))
+            if isinstance(error, OSError) and error.errno in _FULL:
+                raise click.ClickException(f"the output can't be written ({error.strerror})") from error
+            raise
 
 
 def _refuse(ctx: click.Context, name: str) -> NoReturn:
@@ -116,10 +134,18 @@ def _refuse(ctx: click.Context, name: str) -> NoReturn:
 def cli(ctx: click.Context, config: Path | None) -> None:
     """Route each prompt to the cheapest model that is good enough, and see what that saved."""
     ctx.meta["dynaroute.config"] = config
-    if os.environ.get("NO_COLOR"):
-        ctx.color = False  # rich alone would leave bold and dim on
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        ctx.color = False  # rich alone would leave bold and dim on, and knows nothing of click's own
 
 
 def main() -> None:
     """Run the command line of this process."""
+    write_any_text(sys.stdout, sys.stderr)
     cli(prog_name="dynaroute")
+
+
+def write_any_text(*streams: object) -> None:
+    """Have streams of another encoding than UTF-8 write `?` for what they lack: an answer that was paid must not be lost."""
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")

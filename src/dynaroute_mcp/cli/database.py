@@ -102,6 +102,7 @@ def export(form: str, output: IO[str], limit: int | None, *, sandbox: bool) -> N
                 writer.writerow({name: _cell(value) for name, value in row.items()})
             else:
                 output.write(escape(json.dumps(row, ensure_ascii=False)) + "\n")
+        output.flush()  # click closes the file, and says nothing of a disk that is full
 
     with_core(work)
 

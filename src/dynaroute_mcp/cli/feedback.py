@@ -118,6 +118,7 @@ def export(output: IO[str]) -> None:
     """Write all corrections as JSON lines, oldest first, as `python -m training.fit --feedback FILE` reads them."""
     for row in reversed(with_core(lambda core: core.store.list_feedback())):
         output.write(escape(json.dumps(Corrected.of(row).payload(), ensure_ascii=False)) + "\n")
+    output.flush()  # click closes the file, and says nothing of a disk that is full
 
 
 def _label(category: str, level: int) -> str:

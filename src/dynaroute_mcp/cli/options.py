@@ -36,7 +36,7 @@ def read_prompt(argument: str | None) -> str:
 
 def read_key(argument: str | None) -> str:
     """Take an API key from stdin (`-`), from a hidden prompt (missing), or from the argument, which others can see."""
-    if argument is None and sys.stdin.isatty():
+    if argument is None and sys.stdin is not None and sys.stdin.isatty():
         return str(click.prompt("API key", hide_input=True, err=True)).strip()
     if argument is None or argument == "-":
         return _stdin("give a key, or `-` to read it from stdin", asked=True).strip()
@@ -49,6 +49,6 @@ def read_key(argument: str | None) -> str:
 
 
 def _stdin(missing: str, *, asked: bool) -> str:
-    if not asked and sys.stdin.isatty():
+    if sys.stdin is None or (not asked and sys.stdin.isatty()):  # None: closed, as a service may find it
         raise click.UsageError(missing)
     return sys.stdin.buffer.read().decode("utf-8", "replace")

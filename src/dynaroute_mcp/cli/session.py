@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -71,4 +72,6 @@ def _remember(ctx: click.Context, _option: click.Parameter, value: bool) -> bool
 def emit(result: BaseModel | Mapping[str, object]) -> None:
     """Print one JSON document on stdout."""
     value = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
-    click.echo(escape(json.dumps(value, indent=2, ensure_ascii=False)))
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    lossy = not encoding.casefold().startswith("utf")  # escapes keep what it lacks
+    click.echo(escape(json.dumps(value, indent=2, ensure_ascii=lossy)))

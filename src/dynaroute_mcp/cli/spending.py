@@ -11,7 +11,7 @@ import click
 
 from dynaroute_mcp.cli.render import facts, losers, note, table
 from dynaroute_mcp.cli.session import emit, json_option, surroundings, with_core
-from dynaroute_mcp.cli.text import pct, usd, when
+from dynaroute_mcp.cli.text import counted, pct, usd, when
 from dynaroute_mcp.policy import retold
 from dynaroute_mcp.reports import Period, Repriced, Summary
 from dynaroute_mcp.results import UsageSummary, iso
@@ -51,6 +51,8 @@ def usage(ctx: click.Context, **options: Unpack[UsageOptions]) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
+    if options["owner"] and options["everyone"]:
+        raise click.UsageError("--owner and --everyone exclude each other", ctx)
     period = cast("Period", options["period"])  # click.Choice has checked it
     first = _first_day(period, surroundings().ambient.clock().date()).isoformat()
 
@@ -83,7 +85,8 @@ def usage(ctx: click.Context, **options: Unpack[UsageOptions]) -> None:
         _show_summary(summary, options["by"], groups)
         _show_calls(calls)
         if simulated.total.requests and not summary.sandbox:
-            note(f"{simulated.total.requests:,} simulated calls are kept apart: `dynaroute usage --sandbox`")
+            apart = counted(simulated.total.requests, "simulated call")
+            note(f"{apart} kept apart: `dynaroute usage --sandbox`")
 
     with_core(work)
 
@@ -127,7 +130,7 @@ def reprice(*, dry_run: bool, as_json: bool) -> None:
         )
     calls = sum(row.calls for row in found)
     note(
-        f"{calls:,} calls {'would cost' if dry_run else 'now cost'} something else"
+        f"{counted(calls, 'call')} {'would cost something else' if dry_run else 'priced anew'}"
         if calls
         else "nothing differs"
     )
@@ -167,10 +170,12 @@ def _show_summary(summary: Summary, by: str, groups: Sequence[Totals]) -> None:
             "cost": usd(total.cost_usd),
             "GPT-4.1": usd(total.gpt41_usd),
             "saved": f"{usd(saved)} ({pct(share)})",
-            "unpriced": f"{total.unpriced:,} calls without a known price, in no sum"
+            "unpriced": f"{counted(total.unpriced, 'call')} without a known price, in no sum"
             if total.unpriced
             else None,
-            "estimated": f"{total.estimated:,} calls with estimated tokens" if total.estimated else None,
+            "estimated": f"{counted(total.estimated, 'call')} with estimated tokens"
+            if total.estimated
+            else None,
             "running": f"{total.in_flight:,}" if total.in_flight else None,
         }
     )
