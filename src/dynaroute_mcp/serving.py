@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
+from types import FrameType
 from typing import Final, Literal
 
 import anyio
@@ -114,10 +115,25 @@ class _Server(uvicorn.Server):
             log.disabled = False
         self._listening()
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop, once: uvicorn would leave at a second Ctrl-C with everything open, and never end."""
+        if not self.should_exit:
+            super().handle_exit(sig, frame)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, let requests end, close."""
+        """Stop listening, let requests end, close; one more Ctrl-C cuts the requests off."""
         self._front.hang_up()
-        await super().shutdown(sockets)
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._hurry)
+            await super().shutdown(sockets)
+            beside.cancel_scope.cancel()
+
+    async def _hurry(self) -> None:
+        if hasattr(signal, "SIGHUP"):  # else no loop takes signals
+            with anyio.open_signal_receiver(signal.SIGINT) as signals:
+                async for _ in signals:
+                    logger.warning("running requests are cut off")
+                    self._front.cut_off()
 
 
 def _unbound(config: uvicorn.Config, cause: BaseException | None) -> ConfigurationInvalid:
@@ -288,6 +304,7 @@ class Front:
         self._mcp = LateFace(partial(self._make_mcp, transport, allowed_hosts))
         self._mcp_roots = _ROOTS[transport]
         self._streams: set[anyio.CancelScope] = set()
+        self._calls: set[anyio.CancelScope] = set()
         self.failure: BaseException | None = None
         """Why the first core could not be opened."""
         self.app = Router(default=self._pass_on, lifespan=self._lifespan, redirect_slashes=False)
@@ -296,6 +313,11 @@ class Front:
         """End the MCP streams that wait for something to tell."""
         for stream in self._streams:
             stream.cancel()
+
+    def cut_off(self) -> None:
+        """End the requests that still run; what was delivered of them is recorded."""
+        for call in self._calls:
+            call.cancel()
 
     async def renew(self) -> None:
         """Read the settings anew; where they are wrong, say so and go on with the old ones."""
@@ -342,18 +364,14 @@ class Front:
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        with self._hub.request():
-            if _root(scope["path"]) not in self._mcp_roots:
-                await self._gateway(scope, receive, send)
-            elif scope["method"] != "GET":
-                await self._mcp(scope, receive, send)
-            else:
-                with anyio.CancelScope() as stream:
-                    self._streams.add(stream)
-                    try:
-                        await self._mcp(scope, receive, send)
-                    finally:
-                        self._streams.discard(stream)
+        mcp = _root(scope["path"]) in self._mcp_roots
+        kept = self._streams if mcp and scope["method"] == "GET" else self._calls
+        with self._hub.request(), anyio.CancelScope() as running:
+            kept.add(running)
+            try:
+                await (self._mcp if mcp else self._gateway)(scope, receive, send)
+            finally:
+                kept.discard(running)
 
 
 def _root(path: str) -> str:

@@ -3,9 +3,11 @@
 import os
 import signal
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +238,48 @@ def test_a_signal_to_stop_lets_running_requests_end(behind: Upstream, tmp_path: 
 
     assert [answer.status_code for answer in answers] == [200]
     assert code in {0, -signal.SIGTERM, 128 + signal.SIGTERM}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere no loop takes signals")
+def test_one_more_signal_cuts_off_what_runs_and_the_books_know_it(behind: Upstream, tmp_path: Path) -> None:
+    with gateway(tmp_path, behind.url) as own:
+        headers = {"Authorization": f"Bearer {own.key()}"}
+        asked, before = {"model": MODEL, "messages": ASK}, len(behind.asked)
+        behind.wait_s = 5.0
+        answers: list[httpx2.Response | httpx2.HTTPError] = []
+
+        def ask() -> None:
+            try:
+                answers.append(
+                    httpx2.post(f"{own.url}/v1/chat/completions", json=asked, headers=headers, timeout=20)
+                )
+            except httpx2.HTTPError as error:
+                answers.append(error)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        while len(behind.asked) == before:
+            time.sleep(0.01)
+        own.signal(signal.SIGINT)
+        _until(lambda: _is_closed(own.url), "True")
+        own.signal(signal.SIGINT)
+        asking.join(10)
+        behind.wait_s = 0.0
+        code = own.process.wait(10)
+    with closing(sqlite3.connect(tmp_path / "dynaroute.db")) as books:
+        status = books.execute("SELECT status FROM calls").fetchall()
+
+    assert not (isinstance(answers[0], httpx2.Response) and answers[0].is_success)
+    assert status == [("cancelled",)]
+    assert code in {0, -signal.SIGINT, 128 + signal.SIGINT}
+
+
+def _is_closed(url: str) -> bool:
+    try:
+        httpx2.get(f"{url}/health")
+    except httpx2.HTTPError:
+        return True
+    return False
 
 
 def test_an_idle_mcp_stream_does_not_hold_up_the_end(behind: Upstream, tmp_path: Path) -> None:

@@ -500,6 +500,17 @@ def test_serving_beyond_this_machine_needs_an_admin_token(shell: Shell) -> None:
     assert "DYNAROUTE_ADMIN_TOKEN" in result.stderr
 
 
+def test_an_address_of_ipv6_is_written_so_that_it_can_be_opened(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def serve(*_: object, listening: Callable[[], None], **__: object) -> None:
+        listening()
+
+    monkeypatch.setattr(serving, "serve", serve)
+
+    assert "http://[::1]:8000: API at /v1" in shell("serve", "--host", "::1").stderr
+
+
 @pytest.mark.parametrize("transport", ["all", "sse", "streamable-http"])
 def test_serve_opens_what_is_asked_for(shell: Shell, monkeypatch: pytest.MonkeyPatch, transport: str) -> None:
     seen: list[tuple[object, ...]] = []

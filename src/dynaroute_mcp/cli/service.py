@@ -45,7 +45,8 @@ def serve(
         stdio.serve(chosen)
         return
     check_binding(chosen, host)
-    where = f"http://{host}:{port}: API at /v1, MCP at {_ADDRESSES[transport]}; Ctrl-C stops it"
+    name = f"[{host}]" if ":" in host else host
+    where = f"http://{name}:{port}: API at /v1, MCP at {_ADDRESSES[transport]}; Ctrl-C stops it"
     serving.serve(
         chosen,
         host,
