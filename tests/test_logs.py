@@ -1,6 +1,7 @@
 """Logs: on stderr, with their facts, and without any key."""
 
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -50,3 +51,21 @@ def test_the_http_client_does_not_log_addresses(root_logger: logging.Logger) -> 
 
     assert root_logger.level == logging.DEBUG
     assert logging.getLogger("httpx2").level == logging.WARNING
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.skipif(os.name != "posix", reason="descriptors are numbered so on POSIX")
+def test_a_closed_descriptor_is_filled_so_that_nothing_else_gets_its_number(
+    root_logger: logging.Logger, number: int
+) -> None:
+    kept = os.dup(number)
+    os.close(number)
+    try:
+        configure_logging()
+        there = os.path.sameopenfile(number, (null := os.open(os.devnull, os.O_RDWR)))
+        os.close(null)
+    finally:
+        os.dup2(kept, number)
+        os.close(kept)
+
+    assert there

@@ -1,6 +1,7 @@
 """Where logs go, and what never gets into them. Light, because a server sets it up before anything else."""
 
 import logging
+import os
 import re
 import sys
 
@@ -12,10 +13,23 @@ _SECRET = re.compile(
 
 def configure_logging(level: int = logging.WARNING) -> None:
     """Send logs to stderr, without secrets. Called before an MCP server is built, whose own set-up then does nothing."""
+    _fill_descriptors()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s %(message)s%(facts)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # at INFO it logs whole addresses
+
+
+def _fill_descriptors() -> None:
+    """Put the null device where stdin, stdout or stderr is closed.
+
+    Else the next socket or file gets its number: uvloop aborts the process over that, and others may write into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
 
 
 class _Redacting(logging.Formatter):

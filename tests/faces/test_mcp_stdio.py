@@ -102,3 +102,13 @@ async def test_a_parent_that_changed_is_dead(exits: list[int], monkeypatch: pyte
     with pytest.raises(Left):
         departure.finish()
     assert exits == [0]
+
+
+@pytest.mark.parametrize("closed", ["stdin", "stdout"])
+def test_a_process_without_stdin_or_stdout_says_that_it_has_no_client(
+    monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    monkeypatch.setattr(sys, closed, None)  # as Python leaves it where the descriptor is closed
+
+    with pytest.raises(SystemExit, match="an MCP client starts this with both open"):
+        stdio.serve()

@@ -35,6 +35,8 @@ def serve(settings: "Settings | None" = None) -> None:
         settings: `None` reads the environment and the configuration file, once the first call needs them.
     """
     configure_logging()  # before the server is built, whose own set-up then does nothing
+    if sys.stdin is None or sys.stdout is None:
+        sys.exit("Error: stdin or stdout is closed; an MCP client starts this with both open")
     anyio.run(_serve, settings, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
