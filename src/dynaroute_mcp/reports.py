@@ -181,7 +181,7 @@ class Reports:
         with contextlib.suppress(StoreUnavailable):  # a database that can only be read still has its sums
             await self._store.mark_lost(self._clock() - _GRACE)
         owner = None if everyone else caller.owner
-        which = CallFilter(owner=owner, key_id=key_id, since=self._since(period), sandbox=caller.sandbox)
+        which = CallFilter(owner=owner, key_id=key_id, since=self.since(period), sandbox=caller.sandbox)
         (total,) = await self._store.totals(which, by="all")
         await self._availability.ready()
         if total.requests == 0 and self._availability.simulated:  # nothing but simulations can have happened
@@ -263,6 +263,16 @@ class Reports:
             with contextlib.suppress(StoreUnavailable):
                 self._health.recall(await self._tries(before, before, _RECALLED_CALLS))
 
+    def since(self, period: Period) -> datetime | None:
+        """Tell when a period began, in UTC; `None` counts everything."""
+        now = self._clock()
+        if period == "all":
+            return None
+        if period == "week":
+            return now - timedelta(days=7)
+        _, ends = window("day" if period == "today" else "month", now)
+        return ends - timedelta(days=1) if period == "today" else (ends - timedelta(days=1)).replace(day=1)
+
     async def _tries(self, now: datetime, until: datetime | None, calls: int) -> list[tuple[str, str, Try]]:
         """Read the tries of the newest calls that were begun in the hour before now."""
         which = CallFilter(since=now - timedelta(hours=VITALS_HOURS), until=until)
@@ -272,15 +282,6 @@ class Reports:
     async def recent(self, which: CallFilter, limit: int) -> list[CallRow]:
         """Read the newest calls."""
         return [row async for row in self._store.calls(which, limit=limit)]
-
-    def _since(self, period: Period) -> datetime | None:
-        now = self._clock()
-        if period == "all":
-            return None
-        if period == "week":
-            return now - timedelta(days=7)
-        _, ends = window("day" if period == "today" else "month", now)
-        return ends - timedelta(days=1) if period == "today" else (ends - timedelta(days=1)).replace(day=1)
 
     def _listing(self, model: Model, now: datetime, own: OwnKeys) -> Listing:
         catalog = self._availability.catalog

@@ -171,6 +171,16 @@ def test_usage_by_day_counts_the_days_of_the_period(shell: Shell) -> None:
     assert "2026-11-22         1   1,500  $0.00155  $0.00445" in shell("usage", "--by", "day").stdout
 
 
+def test_the_days_of_a_week_add_up_to_the_week(shell: Shell) -> None:
+    shell("route", "Hello", "--model", FLASH)
+    shell.time.passed_s = 7 * 86_400 + 1
+    shell("route", "Hello", "--model", FLASH)
+    week = shell.json("usage", "--period", "week")
+
+    assert week["total_requests"] == 1
+    assert [(row["day"], row["requests"]) for row in week["by_day"]] == [("2026-11-29", 1)]
+
+
 def test_nothing_used_is_shown_as_nothing(shell: Shell) -> None:
     assert shell("usage").stdout == snapshot(
         """\

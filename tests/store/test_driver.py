@@ -86,7 +86,7 @@ async def test_the_standard_library_serves_where_nothing_better_is(
 @pytest.mark.parametrize(
     ("name", "kind", "words"),
     [
-        ("SQLITE_CORRUPT_INDEX", StoreCorrupt, "mv /data/dynaroute.db /data/dynaroute.db.corrupt"),
+        ("SQLITE_CORRUPT_INDEX", StoreCorrupt, "/data/dynaroute.db-wal and -shm where there are some, aside"),
         ("SQLITE_NOTADB", StoreCorrupt, "not a database"),
         ("SQLITE_FULL", StoreUnavailable, "disk is full"),
         ("SQLITE_READONLY_DIRECTORY", StoreUnavailable, "read-only"),

@@ -26,7 +26,7 @@ from dynaroute_mcp.results import ModelVitals, View
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.store.base import CallFilter
-from dynaroute_mcp.store.upkeep import check
+from dynaroute_mcp.store.upkeep import RESTORE, check
 from dynaroute_mcp.types import Ambient
 
 _ALERT_CALLS: Final = 200
@@ -163,12 +163,11 @@ async def _database(chosen: Settings) -> Finding:
     guard = f", has the WAL-reset bug; safeguard: {found.sqlite.safeguard}" if found.sqlite.affected else ""
     holds = f"{found.path}: {counted(found.calls, 'call')}, {counted(found.keys, 'key')}; {sqlite}{guard}"
     if found.problems:
-        steps = "stop every DynaRoute process and put back a copy made by `dynaroute db backup`"
         return Finding(
             state="failure",
             about="database",
             found=f"{found.path} is damaged: {found.problems[0]}",
-            next_step=steps,
+            next_step=RESTORE,
         )
     if found.network_file_system:
         steps = "set DYNAROUTE_DATABASE to a path on a local disk"

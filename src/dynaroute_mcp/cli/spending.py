@@ -3,14 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
 from decimal import Decimal
 from typing import TypedDict, Unpack, cast, get_args
 
 import click
 
 from dynaroute_mcp.cli.render import facts, losers, note, table
-from dynaroute_mcp.cli.session import emit, json_option, surroundings, with_core
+from dynaroute_mcp.cli.session import emit, json_option, with_core
 from dynaroute_mcp.cli.text import counted, pct, usd, when
 from dynaroute_mcp.policy import retold
 from dynaroute_mcp.reports import Period, Repriced, Summary
@@ -54,7 +53,6 @@ def usage(ctx: click.Context, **options: Unpack[UsageOptions]) -> None:
     if options["owner"] and options["everyone"]:
         raise click.UsageError("--owner and --everyone exclude each other", ctx)
     period = cast("Period", options["period"])  # click.Choice has checked it
-    first = _first_day(period, surroundings().ambient.clock().date()).isoformat()
 
     async def work(core: Core) -> None:
         caller = await core.caller()
@@ -67,8 +65,8 @@ def usage(ctx: click.Context, **options: Unpack[UsageOptions]) -> None:
         simulated = await core.reports.usage(replace(caller, sandbox=True), period, everyone=everyone)
         which = CallFilter(owner=None if everyone else caller.owner, sandbox=summary.sandbox)
         calls = await core.reports.recent(which, options["recent"])
-        days = await core.store.totals(which, by="day")
-        days = sorted((row for row in days if row.group >= first), key=lambda row: row.group)
+        days = await core.store.totals(replace(which, since=core.reports.since(period)), by="day")
+        days = sorted(days, key=lambda row: row.group)
         if options["as_json"]:
             result = UsageSummary.of(
                 summary, await core.accounts.subscription(caller), simulated.total.requests
@@ -318,12 +316,6 @@ def _show_candidates(rows: Sequence[Mapping[str, object]]) -> None:
             for row in rows
         ],
     )
-
-
-def _first_day(period: Period, today: date) -> date:
-    if period == "all":
-        return date.min
-    return {"today": today, "week": today - timedelta(days=7), "month": today.replace(day=1)}[period]
 
 
 def _day(row: Totals) -> dict[str, object]:

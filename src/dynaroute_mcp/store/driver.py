@@ -141,8 +141,9 @@ def _failure(path: Path, error: Exception) -> StoreUnavailable:
 def corrupt(path: Path, reason: str) -> StoreCorrupt:
     """Say which file is damaged and what to do about it."""
     return StoreCorrupt(
-        f"database {path} is damaged or not a database ({reason}); stop every DynaRoute process, move the file"
-        f" aside (`mv {path} {path}.corrupt`) and put back a copy made by `dynaroute db backup`, or start afresh",
+        f"database {path} is damaged or not a database ({reason}); stop every DynaRoute process, move"
+        f" {path}, and {path}-wal and -shm where there are some, aside and put back a copy made by"
+        " `dynaroute db backup`, or start afresh",
         public="the server's database is damaged or not a database; its log says what to do",
     )
 
