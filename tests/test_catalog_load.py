@@ -234,6 +234,15 @@ def test_an_overlay_may_bring_a_profile(overlay: Overlay) -> None:
     assert not mine.get_model("gpt-4o").constraints.sampling
 
 
+def test_an_overlay_whose_rows_do_not_fit_ours_is_named_with_its_path(overlay: Overlay) -> None:
+    path = overlay("prices: [{model: no/such, from: 2026-01-01, usd_per_mtok: {input: 1, output: 1}}]")
+
+    with pytest.raises(ConfigurationInvalid) as refused:
+        load_catalog(None, path)
+
+    assert str(refused.value) == f"{path}, merged into prices.yaml: unknown model 'no/such'"
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -39,7 +39,15 @@ def load_catalog(folder: Path | None = None, overlay: Path | None = None) -> Cat
     Raises:
         ConfigurationInvalid: a file is missing or wrong; the message names file, row and field.
     """
-    files = Files(_home(folder), overlay)
+    try:
+        return _load(Files(_home(folder), overlay))
+    except ConfigurationInvalid as error:
+        if overlay is None or str(error).startswith((f"{overlay}:", f"{overlay.name}:")):
+            raise
+        raise ConfigurationInvalid(f"{overlay}, merged into {error}") from error  # ours alone is right
+
+
+def _load(files: Files) -> Catalog:
     providers = _unique(files.parse(ProvidersFile).providers, "providers.yaml")
     models = files.parse(ModelsFile)
     prices = files.parse(PricesFile)
