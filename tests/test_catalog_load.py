@@ -144,7 +144,6 @@ def test_a_missing_folder_or_file_is_named(tmp_path: Path) -> None:
         ("a: 1\r? " + "? - : " * 50_000, "nested too deeply"),
         ("\ufeff--- " + "-\t" * 200_000, "nested too deeply"),
         ("a: \x00", "not valid YAML"),
-        ("a: " + "x" * 2_000_001, "larger than"),
     ],
 )
 def test_yaml_that_is_more_than_data_is_refused(text: str, complaint: str) -> None:

@@ -1,10 +1,12 @@
 """Settings: environment over file over defaults, and no value that is silently empty."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from dynaroute_mcp import settings as module
+from dynaroute_mcp.catalog import load_catalog
 from dynaroute_mcp.errors import ConfigurationInvalid
 from dynaroute_mcp.settings import Settings, read_settings
 from dynaroute_mcp.taxonomy import Strategy
@@ -53,7 +55,7 @@ def test_a_home_that_is_closed_to_this_user_is_told(monkeypatch: pytest.MonkeyPa
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "lstat", closed)
-    monkeypatch.setattr(Path, "read_bytes", closed)
+    monkeypatch.setattr(Path, "stat", closed)
     with pytest.raises(ConfigurationInvalid, match="Permission denied"):
         read_settings({})
 
@@ -188,6 +190,26 @@ def test_a_named_file_in_an_unknown_home_is_an_error() -> None:
 def test_an_enormous_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationInvalid, match="larger than"):
         read(tmp_path, "# " + "x" * 2_000_001)
+
+
+def test_a_file_far_beyond_the_limit_is_not_read_whole(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    with config.open("wb") as file:
+        file.truncate(2**33)  # a hole: no block of it is on the disk
+
+    with pytest.raises(ConfigurationInvalid, match=r"config\.yaml: larger than 2,000,000 bytes"):
+        read_settings({}, config)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a system without pipes in folders")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    with pytest.raises(ConfigurationInvalid, match="pipe: is a pipe, a socket or a device; name a file"):
+        read_settings({}, pipe)
+    with pytest.raises(ConfigurationInvalid, match="pipe: is a pipe"):
+        load_catalog(None, pipe)
 
 
 def test_the_providers_own_variables_are_kept_and_never_shown() -> None:

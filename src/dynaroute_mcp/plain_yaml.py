@@ -5,6 +5,7 @@ What YAML can do beyond data is refused: tags, aliases, repeated keys, several d
 """
 
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -31,10 +32,11 @@ def read_yaml(path: Path) -> tuple[dict[str, Plain], bytes]:
     """Read one file: its mapping, and its bytes for the digest.
 
     Raises:
-        ConfigurationInvalid: it can't be read, is no mapping, or uses more of YAML than data.
+        ConfigurationInvalid: it is no file, is too large, can't be read, is no mapping, or uses more of YAML
+            than data.
     """
     try:
-        raw = path.read_bytes()
+        raw = _read(path)
         text = raw.decode()
     except OSError as error:
         raise ConfigurationInvalid(f"{path}: can't be read ({error.strerror}); check the path") from error
@@ -43,10 +45,20 @@ def read_yaml(path: Path) -> tuple[dict[str, Plain], bytes]:
     return parse_yaml(text, str(path)), raw
 
 
+def _read(path: Path) -> bytes:
+    """Read no more than may be there, and only a file: a pipe may wait for ever, a device never ends."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a folder can't be opened, and the system says so
+        raise ConfigurationInvalid(f"{path}: is a pipe, a socket or a device; name a file")
+    with path.open("rb") as file:
+        raw = file.read(_MAX_BYTES + 1)
+    if len(raw) > _MAX_BYTES:
+        raise ConfigurationInvalid(f"{path}: larger than {_MAX_BYTES:,} bytes")
+    return raw
+
+
 def parse_yaml(text: str, name: str) -> dict[str, Plain]:
     """Parse the text of a file called `name`; see `read_yaml`."""
-    if len(text) > _MAX_BYTES:
-        raise ConfigurationInvalid(f"{name}: larger than {_MAX_BYTES:,} characters")
     if _indent(text) > _MAX_OPEN or _nesting(text) > _MAX_OPEN:
         raise ConfigurationInvalid(f"{name}: nested too deeply")
     try:
@@ -125,7 +137,8 @@ def complaint(fault: Mapping[str, Any], form: type[BaseModel]) -> str:  # Any: p
 
     Args:
         fault: as pydantic reports it, its input and context included.
-        form: what the whole file was validated as; an unknown field gets the nearest of those known in its place.
+        form: what the whole file was validated as; an unknown field gets the nearest of those known in its
+            place.
     """
     kind, context = str(fault["type"]), fault.get("ctx", {})
     if kind == "extra_forbidden":
