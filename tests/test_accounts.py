@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from dynaroute_mcp.accounts import LOCAL, Accounts, Terms, digest, is_well_formed, new_secret
 from dynaroute_mcp.catalog import load_catalog
-from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest, PermissionDenied, UnknownName
+from dynaroute_mcp.errors import (
+    AuthenticationFailed,
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    UnknownName,
+)
 from dynaroute_mcp.store.base import Store
 from dynaroute_mcp.store.sqlite import open_store
 from dynaroute_mcp.types import Ambient, Caller
@@ -156,7 +162,7 @@ async def test_an_unknown_key_is_an_answer_and_a_mistyped_one_is_told_apart(acco
 
 
 async def test_revoking_a_key_that_never_was_says_so(accounts: Accounts) -> None:
-    with pytest.raises(InvalidRequest, match="no such key"):
+    with pytest.raises(NotFound, match="no such key"):
         await accounts.revoke_key("dr_typo")
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from tests.faces.shell import Shell
 
+from dynaroute_mcp.accounts.secret import new_secret
+
 KEY_LENGTH = len("dr_") + 43
 
 
@@ -64,7 +66,11 @@ def test_a_lost_key_is_stopped_by_its_id(shell: Shell) -> None:
 
     assert shell("keys", "revoke", made["key_id"]).exit_code == 0
     assert shell("keys", "verify", "-", stdin=made["api_key"]).exit_code == 3
-    assert shell("keys", "revoke", "key_0").exit_code == 4
+
+
+def test_a_key_that_there_is_not_has_one_exit_code_by_its_id_and_by_its_secret(shell: Shell) -> None:
+    for given in ("key_0", "dr_mistyped", new_secret(lambda _bound: 5)):
+        assert shell("keys", "revoke", "-", stdin=given).exit_code == 4
 
 
 def test_a_mistyped_key_is_told_from_a_revoked_one(shell: Shell) -> None:

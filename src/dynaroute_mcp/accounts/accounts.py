@@ -140,7 +140,7 @@ class Accounts:
         return NewKey(secret=secret, row=row)
 
     async def verify_key(self, key: str) -> KeyStatus:
-        """Tell whether a key works and what is left of its plan; an unknown key is an answer, not an error."""
+        """Tell whether a key works and what is left of its plan; an unknown one is an answer, no error."""
         if not is_well_formed(key):
             return KeyStatus(state="malformed")
         row = await self._find(key)
@@ -153,11 +153,11 @@ class Accounts:
         """Stop a key at once, in every process that shares the database. A second time changes nothing.
 
         Raises:
-            InvalidRequest: no such key.
+            NotFound: no such key.
         """
         row = await self._find(key) if is_well_formed(key) else None
         if row is None:
-            raise InvalidRequest("no such key; list the owner's keys to see which there are", param="api_key")
+            raise NotFound("no such key; list the owner's keys to see which there are")
         return await self._revoke(row)
 
     async def key_statuses(self, owner: str | None) -> Sequence[KeyStatus]:
@@ -203,7 +203,7 @@ class Accounts:
         return await self._revoke(await self.get_key(key_id))
 
     async def _revoke(self, known: KeyRow) -> Revocation:
-        """Stop a key and the one that it took the place of; one whose place was taken for good stops nothing."""
+        """Stop a key and the one whose place it took; one whose own was taken for good stops nothing."""
         now = self._clock()
         if known.superseded_until is not None and known.superseded_until <= now:
             ended_at = known.revoked_at or known.superseded_until
@@ -246,14 +246,17 @@ class Accounts:
 
         Args:
             key_id: which key.
-            grace_s: how long the old secret is accepted beside the new one, at most `LONGEST_GRACE_S`; 0 ends it at
-                once. What an earlier rotation left open ends now.
-            by: as in `generate_key`; a key with limits of its own may rotate itself, but with its newest secret only.
+            grace_s: how long the old secret is accepted beside the new one, at most `LONGEST_GRACE_S`; 0 ends
+                it at once. What an earlier rotation left open ends now.
+            by: as in `generate_key`; a key with limits of its own may rotate itself, but with its newest
+                secret only.
 
         Raises:
-            PermissionDenied: a key with limits of its own asks for another, or a secret that is on its way out asks.
+            PermissionDenied: a key with limits of its own asks for another, or a secret asks that is on its way
+                out.
             NotFound: there is none.
-            InvalidRequest: it works no more, so that nothing is left to go on with; or the grace is out of range.
+            InvalidRequest: it works no more, so that nothing is left to go on with; or the grace is out of
+                range.
         """
         if not 0 <= grace_s <= LONGEST_GRACE_S:
             raise InvalidRequest(f"grace_s must be between 0 and {LONGEST_GRACE_S:,}", param="grace_s")
@@ -354,7 +357,8 @@ def check_owner(owner: str) -> str:
     owner = owner.strip()
     if not _OWNER.fullmatch(owner):
         raise InvalidRequest(
-            "user_id must have 1 to 200 characters and no control characters; an e-mail address or a name will do",
+            "user_id must have 1 to 200 characters and no control characters;"
+            " an e-mail address or a name will do",
             param="user_id",
         )
     return owner

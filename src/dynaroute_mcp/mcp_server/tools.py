@@ -13,7 +13,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import CallToolResult, TextContent
 
-from dynaroute_mcp.errors import DynarouteError, InvalidRequest
+from dynaroute_mcp.errors import DynarouteError, NotFound
 from dynaroute_mcp.mcp_server import arguments as a
 from dynaroute_mcp.mcp_server import wording
 from dynaroute_mcp.mcp_server.access import visitor
@@ -100,7 +100,7 @@ class Tools:
         if who.kind != "operator":
             row = (await core.accounts.verify_key(key)).row
             if row is None or (who.sandboxed and not row.sandbox):
-                raise InvalidRequest("no such key among those that this key may revoke", param="api_key")
+                raise NotFound("no such key among those that this key may revoke")
             who.must_own(row.owner)
         result = RevokedKey.of(await core.accounts.revoke_key(key))
         return _told(result, wording.revoked(result))
