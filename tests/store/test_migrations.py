@@ -42,13 +42,18 @@ def test_a_migration_keeps_the_rows_and_a_copy_of_how_they_were(database: Path) 
     assert copy.stat().st_mode & 0o077 == 0
 
 
-def test_a_copy_from_an_earlier_try_is_kept(database: Path) -> None:
-    copy = database.with_name("dynaroute.db.v4.backup")
-    copy.write_text("the first")
+def test_a_copy_of_another_state_is_kept_and_the_new_one_gets_the_next_number(database: Path) -> None:
+    for number in ("", ".2"):
+        database.with_name(f"dynaroute.db.v4{number}.backup").write_text(f"state {number}")
     with closing(connect(database)) as connection:
         migrate(connection, database, NEXT)
 
-    assert copy.read_text() == "the first"
+    found = sorted(path.name for path in database.parent.glob("*.backup"))
+    assert found == ["dynaroute.db.v4.2.backup", "dynaroute.db.v4.3.backup", "dynaroute.db.v4.backup"]
+    assert database.with_name("dynaroute.db.v4.backup").read_text() == "state "
+    assert database.with_name("dynaroute.db.v4.2.backup").read_text() == "state .2"
+    with closing(connect(database.with_name("dynaroute.db.v4.3.backup"))) as old:
+        assert old.execute("SELECT key_id FROM keys").fetchall() == [("key_1",)]
 
 
 def test_a_step_that_fails_leaves_the_file_as_it_was(database: Path) -> None:
@@ -59,6 +64,18 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(database: Path) -> None:
 
         assert connection.execute("PRAGMA user_version").fetchone() == (4,)
         assert connection.execute("SELECT * FROM keys").description[-1][0] == "provider_keys"
+
+
+def test_tries_that_fail_leave_one_copy_however_many_they_are(database: Path) -> None:
+    broken = (*MIGRATIONS, ("UPDATE absent SET note = 1",))
+    for _ in range(3):
+        with (
+            closing(connect(database)) as connection,
+            pytest.raises(Exception, match="no such table: absent"),
+        ):
+            migrate(connection, database, broken)
+
+    assert [path.name for path in database.parent.glob("*.backup")] == ["dynaroute.db.v4.backup"]
 
 
 async def test_a_newer_database_refuses_older_code_and_says_what_to_do(database: Path) -> None:

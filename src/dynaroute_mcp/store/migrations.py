@@ -4,6 +4,7 @@
 version read again, so that processes that start together on an absent or old file do them once.
 """
 
+import filecmp
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -147,7 +148,7 @@ _KEYS_WITH_TERMS: Step = (
     ) WITHOUT ROWID""",
     "CREATE INDEX former_digests_by_key ON former_digests (of_key)",
 )
-"""What one key may do and favours, providers' keys of its own, and the secrets that newer ones took the place of."""
+"""What one key may do and favours, providers' keys of its own, and secrets whose place newer ones took."""
 
 _CORRECTIONS_BY_REQUEST: Step = (
     "ALTER TABLE feedback ADD COLUMN request_id TEXT",
@@ -160,6 +161,8 @@ MIGRATIONS: tuple[Step, ...] = (_INITIAL, _LIMITS_AND_REPRICINGS, _KEYS_WITH_TER
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[Step, ...] = MIGRATIONS) -> None:
     """Bring the file to the newest schema; an existing one is copied to `PATH.vN.backup` first.
+
+    Where that name is taken by another state of the file, the copy is `PATH.vN.2.backup`, and so on.
 
     Raises:
         StoreUnavailable: the file is newer than this code, or another program's.
@@ -238,8 +241,12 @@ def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
 
 
 def _keep_copy(path: Path, version: int) -> None:
-    target = path.with_name(f"{path.name}.v{version}.backup")
-    if target.exists():
-        return
+    """Copy the file under the first free name, unless a try that failed has left the same copy."""
+    names = [f"{path.name}.v{version}.backup"]
+    while path.with_name(names[-1]).exists():
+        names.append(f"{path.name}.v{version}.{len(names) + 1}.backup")
+    *earlier, target = (path.with_name(name) for name in names)
     with closing(connect(path, "ro")) as source:
         copy_database(source, target)
+    if earlier and filecmp.cmp(earlier[-1], target, shallow=False):
+        target.unlink()
