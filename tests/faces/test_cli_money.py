@@ -63,6 +63,14 @@ def test_models_that_cannot_be_called_say_why(shell: Shell) -> None:
     assert "retired" not in shell("models").stdout
 
 
+def test_what_others_need_is_told_only_where_others_need_something(shell: Shell) -> None:
+    advice = "`dynaroute doctor` says what the others need"
+
+    assert advice in shell("models", "--provider", "xai").stdout
+    assert advice not in shell("models", "--provider", "openai").stdout
+    assert advice not in shell("models", "--provider", "openai", "--all").stdout
+
+
 def test_a_provider_goes_by_the_name_in_its_models_ids_too(shell: Shell) -> None:
     assert shell("models", "--provider", "gemini").stdout == shell("models", "--provider", "google").stdout
 

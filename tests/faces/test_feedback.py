@@ -64,7 +64,8 @@ def test_what_was_corrected_is_listed_and_exported_oldest_first(tmp_path: Path) 
         (("req_000000000000000000000000", "Hello"), "the right category, the right level"),
         (("req_000000000000000000000000", " ", "--level", "2"), "give the prompt"),
         (("req_000000000000000000000000", "Hello", "--category", "Chess"), "Chess"),
-        (("nothing",), "No such command"),
+        (("nothing",), "'nothing' is no request id: that begins with req_"),
+        (("lst", "Hello"), "nor is it one of add, list, export"),
         ((), "Correct a label"),
     ],
 )

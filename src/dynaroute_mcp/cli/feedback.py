@@ -23,8 +23,15 @@ class _Feedback(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        known = args[0] in self.commands or not args[0].startswith("req_")
-        return super().resolve_command(ctx, args if known else ["add", *args])
+        if args[0].startswith("req_"):
+            return super().resolve_command(ctx, ["add", *args])
+        if args[0] not in self.commands and not ctx.resilient_parsing:
+            raise click.UsageError(
+                f"{args[0]!r} is no request id: that begins with req_ and stands at the end of each answer;"
+                f" nor is it one of {', '.join(self.commands)}",
+                ctx,
+            )
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=_Feedback)
@@ -115,7 +122,10 @@ def list_command(*, limit: int, as_json: bool) -> None:
     help="File to write; stdout by default.",
 )
 def export(output: IO[str]) -> None:
-    """Write all corrections as JSON lines, oldest first, as `python -m training.fit --feedback FILE` reads them."""
+    """Write all corrections as JSON lines, oldest first.
+
+    `python -m training.fit --feedback FILE` reads them.
+    """
     for row in reversed(with_core(lambda core: core.store.list_feedback())):
         output.write(escape(json.dumps(Corrected.of(row).payload(), ensure_ascii=False)) + "\n")
     output.flush()  # click closes the file, and says nothing of a disk that is full

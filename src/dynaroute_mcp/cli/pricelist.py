@@ -116,9 +116,9 @@ def _show_models(rows: Sequence[Listing]) -> None:
         ],
     )
     ready = sum(row.available for row in rows)
-    note(
-        f"{counted(len(rows), 'model')}, {ready} can be called now; `dynaroute doctor` says what the others need"
-    )
+    keyless = any(not row.available and row.model.status != "retired" for row in rows)
+    advice = "; `dynaroute doctor` says what the others need" if keyless else ""
+    note(f"{counted(len(rows), 'model')}, {ready} can be called now{advice}")
     note(f"can: {', '.join(f'{letter} {name}' for letter, name in _LETTERS)}")
 
 
