@@ -7,6 +7,7 @@ keeps the process from starting. A key leaves this module only inside an `Endpoi
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import anyio
 
@@ -45,7 +46,7 @@ class OwnKeys:
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     """By provider id: with the key's own where it brings one, else with the operator's."""
     unreadable: frozenset[str] = frozenset()
-    """Providers whose key can't be opened: they are not called at all, least of all with somebody else's key."""
+    """Providers whose key can't be opened: they are not called, least of all with somebody else's key."""
 
 
 NO_OWN_KEYS = OwnKeys()
@@ -72,7 +73,7 @@ class Availability:
             vault: opens the providers' keys that callers bring along; `None` opens none.
 
         Raises:
-            ConfigurationInvalid: a provider's address is not one that a key may be sent to; names the setting.
+            ConfigurationInvalid: a key may not be sent to a provider's address; names the setting.
         """
         self._catalog = self._loaded = catalog
         self._settings = settings
@@ -114,8 +115,8 @@ class Availability:
         """Ask providers that have a key which models they list, all at once; in the order of their ids.
 
         Args:
-            official_only: ask nobody on this machine and at no address of the operator's own: a proxy or a stand-in
-                need not list what it answers for.
+            official_only: ask nobody on this machine and at no address of the operator's own: a proxy or a
+                stand-in need not list what it answers for.
         """
         found: dict[str, frozenset[str] | None] = {}
 
@@ -222,21 +223,30 @@ class Availability:
 
     def _address(self, provider: Provider, own: ProviderSettings | None) -> str:
         if own is not None and own.base_url:
-            return check_base_url(own.base_url, name=f"providers.{provider.id}.base_url")
+            return _set_address(own.base_url, f"providers.{provider.id}.base_url", self._settings.config_file)
         name = provider.base_url_env
         if name and (address := self._settings.variable(name)):
-            return check_base_url(address, name=name)
-        return check_base_url(provider.base_url, name=f"{provider.id}: base_url")
+            return _set_address(address, name)
+        return check_base_url(
+            provider.base_url, name=f"in the catalog of your own, providers[{provider.id}].base_url"
+        )
 
     def _key(self, provider: Provider) -> str | None:
         return next((key for name in provider.key_env if (key := self._settings.variable(name))), None)
 
 
 def _by_id(settings: Settings, catalog: Catalog) -> Mapping[str, ProviderSettings]:
-    """What the file says of each provider, whatever it calls it there: `gemini` is `google`; its id goes before."""
+    """What the file says of each provider, by any of its names (`gemini` is `google`); its id goes before."""
     named = sorted(settings.providers, key=lambda name: name in catalog.providers)
     known = {name: catalog.find_provider(name) for name in named}
     return {(row.id if (row := known[name]) else name): settings.providers[name] for name in named}
+
+
+def _set_address(address: str, setting: str, file: Path | None = None) -> str:
+    try:
+        return check_base_url(address, name=setting)
+    except ConfigurationInvalid as error:
+        raise ConfigurationInvalid(f"{file}: {error}" if file else str(error), setting=setting) from error
 
 
 def place_of(key_id: str, provider: str) -> str:

@@ -56,7 +56,10 @@ class InvalidRequest(DynarouteError):
 
 
 class UnknownName(InvalidRequest):
-    """A name that does not exist; `suggestions` are the nearest that do, `known` says where all are, or which."""
+    """A name that does not exist.
+
+    `suggestions` are the nearest that do; `known` says where all are, or which.
+    """
 
     code = "unknown_name"
 
@@ -138,12 +141,18 @@ class StoreUnavailable(DynarouteError):
     """The database can't be read or written just now; the message names the file and the reason."""
 
     code = "store_unavailable"
+    def __init__(self, message: str, *, setting: str | None = None) -> None:
+        super().__init__(message)
+        self.setting = setting
+        """The setting or variable at fault, where that came out only later; `None` for all else."""
+
 
     def __init__(
         self,
         message: str,
         *,
-        public: str = "the database can't be used just now; the server's log and `dynaroute db check` say why",
+        public: str = "the database can't be used just now;"
+        " the server's log and `dynaroute db check` say why",
     ) -> None:
         super().__init__(message)
         self.public = public

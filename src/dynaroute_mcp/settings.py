@@ -1,8 +1,9 @@
 """What the operator decided: environment and configuration file, read once, checked, frozen.
 
-The environment wins over the file, the file over the defaults. `${NAME}` in the fields that are meant for it
-(tokens, keys, addresses, paths) takes an environment variable; one that is not set is an error that names it,
-never an empty value. No other module reads the environment.
+The environment wins over the file, the file over the defaults; only a provider's own variables yield to what
+the file says of it. `${NAME}` in the fields that are meant for it (tokens, keys, addresses, paths) takes an
+environment variable; one that is not set is an error that names it, never an empty value. No other module
+reads our variables.
 """
 
 import re
@@ -105,7 +106,7 @@ class CallSettings(Section):
     total_s: Seconds = 720.0
     """A whole non-streaming request, every try included."""
     max_output_tokens: Annotated[int, Field(ge=1, le=1_000_000)] = 16_384
-    """Bound on output (reasoning included) where the caller sets none: it is sent, and it is what is reserved."""
+    """Bound on output (reasoning included) where the caller sets none: it is sent, and what is reserved."""
 
 
 class BreakerSettings(Section):
@@ -241,7 +242,7 @@ def _config_file(environ: Mapping[str, str], config: Path | None) -> Path | None
 
 
 def if_there(path: Path) -> Path | None:
-    """The path, or `None` where nothing stands at it; what is there and can't be read is for its reader to tell."""
+    """The path, or `None` where nothing stands at it; what can't be read there is for its reader to tell."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):

@@ -220,6 +220,42 @@ def test_doctor_says_that_an_address_is_none(shell: Shell) -> None:
     assert "must use https" in result.stdout
 
 
+@pytest.mark.parametrize(
+    "typed",
+    ["nope", "127.0.0.1:8000", "localhost:8000", "http://", "http://[::1", "http://a:b", "http://a:0"],
+)
+def test_doctor_shows_how_an_address_is_written(shell: Shell, typed: str) -> None:
+    result = shell("doctor", "--gateway", typed)
+
+    assert result.exit_code == 2
+    assert f"'{typed}' is no address; write it like http://127.0.0.1:8000" in result.stderr
+
+
+def test_doctor_tells_a_wrong_address_of_a_provider_where_it_was_set(tmp_path: Path) -> None:
+    shell = Shell(tmp_path, None)
+    shell.environ |= {"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://10.0.0.9/v1"}
+    result = shell("doctor", "--json")
+
+    (row,) = [row for row in json.loads(result.stdout)["findings"] if row["state"] == "failure"]
+    assert result.exit_code == 1
+    assert (row["about"], row["found"].split()[0]) == ("settings", "OPENAI_BASE_URL")
+    assert row["next_step"] == "correct OPENAI_BASE_URL, then run this again"
+
+
+def test_doctor_tells_a_wrong_address_in_a_catalog_of_ones_own_as_the_catalogs(tmp_path: Path) -> None:
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text(
+        "providers: [{id: company, name: C, dialect: openai, base_url: 'http://10.0.0.9/v1', key_env: [C_API_KEY]}]\n",
+        encoding="utf-8",
+    )
+    shell = Shell(tmp_path, None, environ={"C_API_KEY": "k"})
+    Path(shell.environ["DYNAROUTE_CONFIG"]).write_text(f"catalog_overlay: {overlay}\n", encoding="utf-8")
+    result = shell("doctor")
+
+    assert "failure  catalog" in result.stdout
+    assert "in the catalog of your own, providers[company].base_url must use https" in result.stdout
+
+
 # ---------------------------------------------------------------- discover
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -62,8 +63,25 @@ class _Examination:
     """How the gateway on this machine stands to each model; `None` when none answered."""
 
 
+def _whole(_ctx: click.Context, _option: click.Parameter, address: str | None) -> str | None:
+    """Take only what has the form of an address; whether it may be asked is told with the findings."""
+    try:
+        parts = urlsplit(address or GATEWAY)
+        formed = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        formed = False
+    if not formed:
+        raise click.BadParameter(f"{address!r} is no address; write it like {GATEWAY}")
+    return address
+
+
 @click.command()
-@click.option("--gateway", metavar="URL", help=f"Ask the gateway there for its breakers; else at {GATEWAY}.")
+@click.option(
+    "--gateway",
+    metavar="URL",
+    callback=_whole,
+    help=f"Ask the gateway there for its breakers; else at {GATEWAY}.",
+)
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, *, gateway: str | None, as_json: bool) -> None:
@@ -114,12 +132,18 @@ async def _examine(chosen: Settings, here: Surroundings, gateway: str | None) ->
             with contextlib.suppress(StoreUnavailable):  # the database's own finding says why
                 found.models = tuple(ModelVitals.of(row) for row in await core.reports.vitals())
     except DynarouteError as error:
-        findings.append(_broken("catalog", error, "correct the file that it names"))
+        findings.append(_unopened(error))
     return found
 
 
+def _unopened(error: DynarouteError) -> Finding:
+    if isinstance(error, ConfigurationInvalid) and error.setting:
+        return _broken("settings", error, f"correct {error.setting}, then run this again")
+    return _broken("catalog", error, "correct the file that it names")
+
+
 async def _ask_gateway(found: _Examination, named: str | None, ambient: Ambient) -> None:
-    """Have the gateway tell how it stands to the models: breakers live in a process, and this one asked nobody."""
+    """Have the gateway tell how it stands to the models: its breakers are its own."""
     about = f"gateway {named or GATEWAY}"
     try:
         view = found.gateway = await gateway_view(named or GATEWAY, ambient)

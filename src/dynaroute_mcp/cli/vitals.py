@@ -1,4 +1,4 @@
-"""How the models did lately, for `doctor`: what the books say, and what a gateway on this machine says of itself."""
+"""How the models did lately, for `doctor`: what the books say, and what a gateway here says of itself."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
