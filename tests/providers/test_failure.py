@@ -335,3 +335,12 @@ def test_the_parameter_at_fault_is_named(param: object, shown: str) -> None:
     error = fail(400, {"error": {"type": "invalid_request_error", "param": param}})
 
     assert str(error).startswith(f"Acme gave status 400{shown} for")
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "said"), [(0.999978, "1 s"), (719.9998, "720 s"), (0.05, "0.05 s"), (0.001, "0.001 s")]
+)
+def test_a_time_out_says_the_limit_that_was_asked_for(limit_s: float, said: str) -> None:
+    error = failure.timed_out(call(), "first token", limit_s)
+
+    assert f"took more than {said} for acme/model-1 (first token)" in str(error)

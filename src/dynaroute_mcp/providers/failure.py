@@ -166,7 +166,7 @@ def unavailable(call: Call, why: str) -> ProviderUnavailable:
 def timed_out(call: Call, phase: str, limit_s: float) -> ProviderTimedOut:
     """Say which clock ran out."""
     return ProviderTimedOut(
-        f"{call.endpoint.provider.name} took more than {limit_s:g} s for {call.model.id} ({phase})",
+        f"{call.endpoint.provider.name} took more than {round(limit_s, 2) or limit_s:g} s for {call.model.id} ({phase})",
         provider=call.endpoint.provider.id,
         model_id=call.model.id,
     )
