@@ -133,7 +133,13 @@ class _Server(uvicorn.Server):
             with anyio.open_signal_receiver(signal.SIGINT) as signals:
                 async for _ in signals:
                     logger.warning("running requests are cut off")
+                    logging.getLogger("uvicorn.error").addFilter(_unasked)
                     self._front.cut_off()
+
+
+def _unasked(record: logging.LogRecord) -> bool:
+    """Keep back what uvicorn says of each request that was cut off."""
+    return not record.getMessage().startswith("ASGI callable returned without")
 
 
 def _unbound(config: uvicorn.Config, cause: BaseException | None) -> ConfigurationInvalid:

@@ -241,7 +241,9 @@ def test_a_signal_to_stop_lets_running_requests_end(behind: Upstream, tmp_path: 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere no loop takes signals")
-def test_one_more_signal_cuts_off_what_runs_and_the_books_know_it(behind: Upstream, tmp_path: Path) -> None:
+def test_one_more_signal_cuts_off_what_runs_and_the_books_know_it(
+    behind: Upstream, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with gateway(tmp_path, behind.url) as own:
         headers = {"Authorization": f"Bearer {own.key()}"}
         asked, before = {"model": MODEL, "messages": ASK}, len(behind.asked)
@@ -272,6 +274,9 @@ def test_one_more_signal_cuts_off_what_runs_and_the_books_know_it(behind: Upstre
     assert not (isinstance(answers[0], httpx2.Response) and answers[0].is_success)
     assert status == [("cancelled",)]
     assert code in {0, -signal.SIGINT, 128 + signal.SIGINT}
+    logged = capfd.readouterr().err
+    assert "running requests are cut off" in logged
+    assert "ASGI callable" not in logged
 
 
 def _is_closed(url: str) -> bool:
