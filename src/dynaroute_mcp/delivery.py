@@ -19,6 +19,7 @@ from dynaroute_mcp.types import (
     StreamEvent,
     Text,
     TextDelta,
+    TokenChance,
     ToolCall,
     ToolCallDelta,
     Usage,
@@ -85,6 +86,7 @@ class Delivered:
 
     def __init__(self) -> None:
         self._text: list[str] = []
+        self._chances: list[TokenChance] = []
         self._reasoning: list[ReasoningDelta] = []
         self._calls: dict[int, ToolCall] = {}
 
@@ -92,6 +94,7 @@ class Delivered:
         """Add a piece."""
         if isinstance(event, TextDelta):
             self._text.append(event.text)
+            self._chances += event.logprobs
         elif isinstance(event, ReasoningDelta):
             self._reasoning.append(event)
         elif isinstance(event, ToolCallDelta):
@@ -131,7 +134,7 @@ class Delivered:
                 )
             )
         if self._text:
-            parts.append(Text(text="".join(self._text)))
+            parts.append(Text(text="".join(self._text), logprobs=tuple(self._chances)))
         parts += [self._calls[index] for index in sorted(self._calls)]
         return Completion(
             message=Message(role="assistant", parts=tuple(parts)),

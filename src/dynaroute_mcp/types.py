@@ -22,10 +22,24 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenChance:
+    """How likely a model held a token to be; its fields are those of OpenAI's `logprobs`."""
+
+    token: str
+    logprob: float
+    bytes: tuple[int, ...] | None = None
+    """Of UTF-8, since a token may be a part of a letter."""
+    top_logprobs: tuple["TokenChance", ...] = ()
+    """What else it might have been, likeliest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
     """Plain text."""
 
     text: str
+    logprobs: tuple[TokenChance, ...] = ()
+    """Of an answer, where they were asked for and the provider tells them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +108,8 @@ class Message:
 
     role: Role
     parts: tuple[Part, ...]
+    name: str | None = None
+    """Who speaks, where several speak in one role."""
 
     @property
     def text(self) -> str:
@@ -155,6 +171,15 @@ class Parameters:
     parallel_tool_calls: bool | None = None
     reasoning_effort: Effort | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
+    user: str | None = None
+    """Whom the caller serves, as `safety_identifier`: for the provider's own watch over abuse."""
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    """Sends requests that begin alike to where their beginning is cached."""
+    store: bool | None = None
+    """Keep the answer at the provider."""
+    metadata: Mapping[str, str] | None = None
+    """Labels of what is kept there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +191,8 @@ class Routing:
     category_override: Category | None = None
     max_cost_usd: Decimal | None = None
     """Ceiling for this one request, its reserved maximum included."""
+    max_cost_name: str = "max_cost_usd"
+    """What the caller knows `max_cost_usd` by."""
     timeout_s: float | None = None
     """Total time for a non-streaming answer; `None` takes the setting."""
     session_id: str | None = None
@@ -485,6 +512,7 @@ class TextDelta:
     """More text."""
 
     text: str
+    logprobs: tuple[TokenChance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -278,7 +278,9 @@ async def test_a_lone_surrogate_from_a_provider_does_not_lose_the_answer(tmp_pat
 
 async def test_unknown_fields_are_named_and_never_passed_on(tmp_path: Path) -> None:
     async with door(tmp_path) as at:
-        body = (await at.chat(base_url="http://127.0.0.1:22/", user="me", metadata=None)).json()
+        body = (
+            await at.chat(base_url="http://127.0.0.1:22/", api_base="http://127.0.0.1:22/", user=None)
+        ).json()
 
-    assert body["_custom_routing_info"]["dropped_params"] == ["base_url", "user"]
+    assert body["_custom_routing_info"]["dropped_params"] == ["api_base", "base_url"]
     assert at.script.calls[0].endpoint.base_url.startswith("https://")

@@ -10,7 +10,7 @@ from typing import cast
 import httpx2
 from tests.providers.mock_client import Mocked
 
-from dynaroute_mcp.catalog import Capability, Constraints, Model, Provider
+from dynaroute_mcp.catalog import Capability, Constraints, Extra, Model, Provider
 from dynaroute_mcp.catalog import Dialect as DialectName
 from dynaroute_mcp.providers.base import Call, Clocks, Dialect, Endpoint
 from dynaroute_mcp.providers.registry import dialects
@@ -89,6 +89,7 @@ def call(
     max_output_tokens: int = 4_096,
     usage_in_stream: bool = True,
     takes_reasoning: bool = False,
+    takes: frozenset[Extra] = frozenset(),
 ) -> Call:
     provider = Provider(
         id="acme",
@@ -97,6 +98,7 @@ def call(
         base_url=BASE_URLS[dialect],
         usage_in_stream=usage_in_stream,
         takes_reasoning=takes_reasoning,
+        takes=takes,
         source="test",
     )
     model = Model(

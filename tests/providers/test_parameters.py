@@ -4,7 +4,7 @@ from typing import get_args
 import pytest
 from tests.providers.examples import ALL, WEATHER, ask, call, say
 
-from dynaroute_mcp.catalog import Constraints
+from dynaroute_mcp.catalog import Constraints, Extra
 from dynaroute_mcp.errors import ProviderRefusedRequest
 from dynaroute_mcp.providers.base import Call
 from dynaroute_mcp.providers.parameters import TABLE, Wording, asked, settle
@@ -39,6 +39,7 @@ EXAMPLES: dict[str, ChatRequest] = {
         say("assistant", Reasoning(text="Hm.", signature="s", provider="acme")), say("user", "?")
     ),
     "prefill": ask(say("user", "?"), say("assistant", "The answer is")),
+    "messages[].name": ask(replace(say("user", "?"), name="ann")),
     **{
         name: ask(tools=[WEATHER] if name == "parallel_tool_calls" else [], parameters=only(name, value))
         for name, value in {
@@ -51,20 +52,26 @@ EXAMPLES: dict[str, ChatRequest] = {
             "presence_penalty": 0.0,
             "frequency_penalty": 0.5,
             "logit_bias": {"1": 1.0},
-            "logprobs": False,
+            "logprobs": True,
             "top_logprobs": 0,
             "n": 2,
             "parallel_tool_calls": False,
             "reasoning_effort": "low",
             "verbosity": "low",
+            "user": "u1",
+            "safety_identifier": "s1",
+            "prompt_cache_key": "k1",
+            "store": True,
+            "metadata": {"team": "a"},
         }.items()
     },
 }
 TAKES_ALL = Constraints(thinking="effort", efforts=("low", "medium", "high"))
+EXTRAS: frozenset[Extra] = frozenset(get_args(Extra))
 
 
 def capable(request: ChatRequest, **more: object) -> Call:
-    return call("openai", request, **{"constraints": TAKES_ALL, **more})  # type: ignore[arg-type]
+    return call("openai", request, **{"constraints": TAKES_ALL, "takes": EXTRAS, **more})  # type: ignore[arg-type]
 
 
 def test_the_table_knows_every_parameter_and_every_dialect() -> None:
@@ -102,7 +109,8 @@ def test_a_request_that_asks_for_nothing_loses_nothing(wording: Wording) -> None
     [
         (
             {"sampling": False},
-            {"temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty", "logit_bias"},
+            {"temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty", "logit_bias"}
+            | {"logprobs", "top_logprobs"},
         ),
         ({"stop_sequences": False}, {"stop"}),
         ({"seed": False}, {"seed"}),

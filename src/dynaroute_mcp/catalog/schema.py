@@ -21,6 +21,8 @@ Skill = Literal["text", "hard", "expert", "instructions", "coding", "math", "cre
 Status = Literal["active", "deprecated", "retired"]
 """`deprecated` still answers but has a date of retirement; `retired` is kept for pricing and never routed."""
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Extra = Literal["user", "safety_identifier", "prompt_cache_key", "store", "logprobs", "name"]
+"""What some providers of OpenAI's dialect take and others answer with a 400; it changes neither price nor choice."""
 
 
 def _printable(text: str) -> str:
@@ -75,6 +77,9 @@ class Provider(Row):
     """The OpenAI dialect's `stream_options.include_usage` is understood."""
     takes_reasoning: bool = False
     """Takes `reasoning_content` of earlier turns, whoever wrote it: its thinking models demand it beside tool calls."""
+    takes: frozenset[Extra] = frozenset()
+    """Parameters of chat completions beyond the usual; `store` stands for `metadata` too, `logprobs` for `top_logprobs`,
+    `name` for that of a message."""
     models_path: str = "/models"
     """Where it lists its models, below `base_url`."""
     source: Note

@@ -189,7 +189,7 @@ async def _send(send: Send, piece: bytes) -> None:
 def _events(answer: Answer) -> Iterator[StreamEvent]:
     for index, part in enumerate(answer.completion.message.parts):
         if isinstance(part, Text):
-            yield TextDelta(text=part.text)
+            yield TextDelta(text=part.text, logprobs=part.logprobs)
         elif isinstance(part, Reasoning):
             yield ReasoningDelta(text=part.text, signature=part.signature, redacted=part.redacted)
         elif isinstance(part, ToolCall):

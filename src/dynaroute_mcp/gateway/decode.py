@@ -28,7 +28,7 @@ from dynaroute_mcp.types import (
     ToolResult,
 )
 
-_AUTO: Final = frozenset({"", "auto", "router", "dynaroute", "dynaroute/auto", "openrouter/auto"})
+AUTO: Final = frozenset({"", "auto", "router", "dynaroute", "dynaroute/auto", "openrouter/auto"})
 """Names that let the router choose."""
 
 _FORMATS: Final[Mapping[str, ResponseFormat]] = {
@@ -37,7 +37,8 @@ _FORMATS: Final[Mapping[str, ResponseFormat]] = {
 }
 _DIRECT: Final = frozenset(
     {"temperature", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty", "logit_bias"}
-    | {"logprobs", "top_logprobs", "n", "parallel_tool_calls", "reasoning_effort", "verbosity"}
+    | {"n", "parallel_tool_calls", "reasoning_effort", "verbosity"}
+    | {"user", "safety_identifier", "prompt_cache_key"}
 )
 """Parameters that mean the same here and there."""
 
@@ -47,6 +48,10 @@ _CHOICES: Final[Mapping[str, ToolChoice]] = {
     "required": ToolChoice(mode="required"),
 }
 _MAX_SHOWN: Final = 600
+_NOTHING: Final[tuple[object, ...]] = (None, [], {})
+"""What asks for nothing under any name."""
+_MAX_LABELS, _MAX_LABEL_NAME, _MAX_LABEL = 16, 64, 512
+"""Of `metadata`, by OpenAI's API reference (OpenAPI document 2.3.0)."""
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -95,18 +100,44 @@ def chat_request(body: wire.ChatBody, *, strategy: str | None = None) -> tuple[C
     """
     extra = body.model_extra or {}
     for name, why in wire.REFUSED.items():
-        if extra.get(name) is not None:
+        if extra.get(name) not in (None, False, []):
             raise Refusal(400, f"`{name}` {why}", reason="invalid_request", param=name)
     request = ChatRequest(
         messages=tuple(_messages(body.messages)),
-        model=None if body.model is None or body.model.strip().casefold() in _AUTO else body.model,
+        model=None if body.model is None or body.model.strip().casefold() in AUTO else body.model,
         tools=tuple(_tool(each) for each in body.tools or ()),
         tool_choice=_tool_choice(body.tool_choice),
         response_format=_response_format(body.response_format),
         parameters=_parameters(body),
         routing=_routing(body, strategy),
     )
-    return request, tuple(sorted(name for name, value in extra.items() if value is not None))
+    rest = {name: value for name, value in extra.items() if name not in wire.REFUSED}
+    return request, tuple(sorted({*_unknown(rest), *_unknown_said(body.messages), *_moot(body)}))
+
+
+def _unknown(extra: Mapping[str, object] | None, where: str = "") -> Iterable[str]:
+    """Name the fields that nobody knows and that say something."""
+    return (f"{where}{name}" for name, value in (extra or {}).items() if value not in _NOTHING)
+
+
+def _unknown_said(messages: Sequence[wire.AnyMessage]) -> Iterable[str]:
+    """Name what of the conversation nobody knows, such as `messages[].content[].cache_control`."""
+    for message in messages:
+        yield from _unknown(message.model_extra, "messages[].")
+        if isinstance(message.content, list):
+            for part in message.content:
+                yield from _unknown(part.model_extra, "messages[].content[].")
+        if isinstance(message, wire.AssistantMessage):
+            for call in message.tool_calls or ():
+                yield from _unknown(call.model_extra, "messages[].tool_calls[].")
+
+
+def _moot(body: wire.ChatBody) -> Iterable[str]:
+    """Name what belongs to something that was not asked for, and is therefore left out."""
+    if body.metadata and _labels(body) is None:
+        yield "metadata"
+    if body.top_logprobs and not body.logprobs:
+        yield "top_logprobs"
 
 
 def strategy_of(header: str | None, field: str | None = None) -> Strategy | None:
@@ -149,14 +180,15 @@ def _depth(path: str) -> int:
 def _messages(messages: Sequence[wire.AnyMessage]) -> Iterable[Message]:
     for message in messages:
         if isinstance(message, wire.SystemMessage):
-            yield Message(role="system", parts=_parts(message.content))
+            yield Message(role="system", parts=_parts(message.content), name=message.name)
         elif isinstance(message, wire.UserMessage):
-            yield Message(role="user", parts=_parts(message.content))
+            yield Message(role="user", parts=_parts(message.content), name=message.name)
         elif isinstance(message, wire.ToolMessage):
             parts = tuple(part for part in _parts(message.content) if isinstance(part, Text | Image))
             yield Message(role="tool", parts=(ToolResult(call_id=message.tool_call_id, parts=parts),))
         else:
-            yield Message(role="assistant", parts=tuple(_assistant_parts(message)))
+            said = tuple(_assistant_parts(message))
+            yield Message(role="assistant", parts=said, name=message.name)
 
 
 def _parts(content: str | Sequence[wire.TextPart | wire.ImagePart | wire.FilePart]) -> tuple[Part, ...]:
@@ -239,8 +271,24 @@ def _parameters(body: wire.ChatBody) -> Parameters:
     return Parameters(
         max_tokens=body.max_completion_tokens or body.max_tokens,
         stop=stop,
+        logprobs=body.logprobs or None,
+        top_logprobs=body.top_logprobs if body.logprobs else None,
+        store=body.store or None,
+        metadata=_labels(body),
         **{name: getattr(body, name) for name in _DIRECT & body.model_fields_set},
     )
+
+
+def _labels(body: wire.ChatBody) -> Mapping[str, str] | None:
+    """The labels that OpenAI takes: a few short texts, of an answer that is to be kept."""
+    labels = body.metadata or {}
+    short = {
+        name: text
+        for name, text in labels.items()
+        if isinstance(text, str) and len(name) <= _MAX_LABEL_NAME and len(text) <= _MAX_LABEL
+    }
+    fits = body.store and len(labels) == len(short) <= _MAX_LABELS
+    return (short or None) if fits else None
 
 
 def _routing(body: wire.ChatBody, strategy: str | None) -> Routing:
@@ -250,6 +298,7 @@ def _routing(body: wire.ChatBody, strategy: str | None) -> Routing:
         level_override=Level(body.level_override) if body.level_override is not None else None,
         category_override=body.category_override,
         max_cost_usd=Decimal(str(budget)) if budget is not None else None,
+        max_cost_name="budget_dollars",
         timeout_s=body.request_timeout,
         session_id=body.session_id,
         exclude=frozenset(body.exclude_models or ()),

@@ -9,7 +9,16 @@ from pydantic_core import PydanticSerializationError, to_json
 from dynaroute_mcp.gateway import shapes
 from dynaroute_mcp.results import encodable, short
 from dynaroute_mcp.results.base import pct, probability, usd
-from dynaroute_mcp.types import Reasoning, ReasoningDelta, StreamEvent, TextDelta, ToolCall, ToolCallDelta
+from dynaroute_mcp.types import (
+    Reasoning,
+    ReasoningDelta,
+    StreamEvent,
+    Text,
+    TextDelta,
+    TokenChance,
+    ToolCall,
+    ToolCallDelta,
+)
 
 if TYPE_CHECKING:
     from dynaroute_mcp.types import Answer, Attempt, Choice, Classification, Message
@@ -58,7 +67,7 @@ def completion(answer: "Answer", head: Head, dropped: Sequence[str]) -> shapes.C
                 "index": 0,
                 "message": _message(answer.completion.message, answer.provider),
                 "finish_reason": answer.completion.finish_reason,
-                "logprobs": None,
+                "logprobs": _chances(_told(answer.completion.message)),
             }
         ],
         "usage": usage(answer),
@@ -148,7 +157,7 @@ def opening(head: Head) -> bytes:
 def piece(head: Head, event: StreamEvent, provider: str) -> bytes:
     """One event of a stream; empty for what has nothing to show."""
     if isinstance(event, TextDelta):
-        return _chunk(head, {"content": event.text}) if event.text else b""
+        return _chunk(head, {"content": event.text}, event.logprobs) if event.text or event.logprobs else b""
     if isinstance(event, ReasoningDelta):
         return _chunk(head, _reasoning(event, provider))
     if isinstance(event, ToolCallDelta):
@@ -181,15 +190,31 @@ def ending(answer: "Answer", head: Head, dropped: Sequence[str], *, usage_apart:
     yield DONE
 
 
-def _chunk(head: Head, delta: shapes.Delta) -> bytes:
+def _chunk(head: Head, delta: shapes.Delta, told: Sequence[TokenChance] = ()) -> bytes:
     chunk: shapes.ChatChunk = {
         "id": head.id,
         "object": "chat.completion.chunk",
         "created": head.created,
         "model": head.model,
-        "choices": [{"index": 0, "delta": delta, "finish_reason": None, "logprobs": None}],
+        "choices": [{"index": 0, "delta": delta, "finish_reason": None, "logprobs": _chances(told)}],
     }
     return as_event(chunk)
+
+
+def _told(message: "Message") -> Sequence[TokenChance]:
+    return [each for part in message.parts if isinstance(part, Text) for each in part.logprobs]
+
+
+def _chances(told: Sequence[TokenChance]) -> shapes.Chances | None:
+    rows: list[shapes.TokenChance] = [
+        {**_option(each), "top_logprobs": [_option(other) for other in each.top_logprobs]} for each in told
+    ]
+    return {"content": rows, "refusal": None} if rows else None
+
+
+def _option(told: TokenChance) -> shapes.TokenOption:
+    raw = None if told.bytes is None else list(told.bytes)
+    return {"token": told.token, "logprob": told.logprob, "bytes": raw}
 
 
 def _call_piece(event: ToolCallDelta) -> dict[str, object]:

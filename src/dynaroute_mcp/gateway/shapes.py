@@ -134,6 +134,27 @@ class AnswerMessage(TypedDict):
     tool_calls: NotRequired[list[ToolCall]]
 
 
+class TokenOption(TypedDict):
+    """What a token might have been."""
+
+    token: str
+    logprob: float
+    bytes: list[int] | None
+
+
+class TokenChance(TokenOption):
+    """How likely a token was, and what it might have been instead."""
+
+    top_logprobs: list[TokenOption]
+
+
+class Chances(TypedDict):
+    """Probabilities of the tokens of an answer, or of a piece of one."""
+
+    content: list[TokenChance]
+    refusal: None
+
+
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
@@ -143,7 +164,8 @@ class Choice(TypedDict):
     index: int
     message: AnswerMessage
     finish_reason: FinishReason
-    logprobs: None
+    logprobs: Chances | None
+    """`null` where they were not asked for, or not told: then `dropped_params` names them."""
 
 
 class ChatCompletion(TypedDict):
@@ -175,7 +197,8 @@ class ChunkChoice(TypedDict):
     index: int
     delta: Delta
     finish_reason: FinishReason | None
-    logprobs: None
+    logprobs: Chances | None
+    """`null` where they were not asked for, or not told: then `dropped_params` names them."""
 
 
 class ChatChunk(TypedDict):

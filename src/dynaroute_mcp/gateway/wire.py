@@ -29,6 +29,8 @@ REFUSED: Final = {
 
 DataUrl = Annotated[str, Field(pattern=r"^data:[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(;[A-Za-z0-9.+=-]+)*;base64,")]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.:-]{1,128}$")]
+Speaker = Annotated[str, Field(max_length=200)] | None
+Label = Annotated[str, Field(max_length=1_000)] | None
 
 
 def integral(value: object) -> object:
@@ -62,10 +64,16 @@ class Wire(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
+class Said(Wire):
+    """A part of a conversation; what nobody knows of it is kept, to be named as left out."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+
+
 # ---------------------------------------------------------------- content
 
 
-class TextPart(Wire):
+class TextPart(Said):
     """Plain text."""
 
     type: Literal["text"]
@@ -79,7 +87,7 @@ class ImageUrl(Wire):
     detail: Literal["auto", "low", "high", "original"] | None = None
 
 
-class ImagePart(Wire):
+class ImagePart(Said):
     """A picture."""
 
     type: Literal["image_url"]
@@ -93,14 +101,14 @@ class FileContent(Wire):
     filename: Annotated[str, Field(max_length=255)] | None = None
 
 
-class FilePart(Wire):
+class FilePart(Said):
     """A file, such as a PDF."""
 
     type: Literal["file"]
     file: FileContent
 
 
-class RefusalPart(Wire):
+class RefusalPart(Said):
     """A model's refusal in an earlier turn."""
 
     type: Literal["refusal"]
@@ -115,18 +123,20 @@ AssistantPart = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
 # ---------------------------------------------------------------- messages
 
 
-class SystemMessage(Wire):
+class SystemMessage(Said):
     """Instructions; `developer` is OpenAI's newer word for the same."""
 
     role: Literal["system", "developer"]
     content: str | list[TextPart]
+    name: Speaker = None
 
 
-class UserMessage(Wire):
+class UserMessage(Said):
     """What a person says."""
 
     role: Literal["user"]
     content: str | list[UserPart]
+    name: Speaker = None
 
 
 class CalledFunction(Wire):
@@ -148,13 +158,15 @@ class ExtraContent(Wire):
     google: GoogleExtra | None = None
 
 
-class CalledTool(Wire):
+class CalledTool(Said):
     """A tool call of an earlier turn."""
 
     id: Annotated[str, Field(min_length=1, max_length=200)]
     type: Literal["function"] = "function"
     function: CalledFunction
     extra_content: ExtraContent | None = None
+    index: object = None
+    """Its place in a stream, which a whole call has no use for."""
 
 
 class ReasoningDetail(Wire):
@@ -167,11 +179,12 @@ class ReasoningDetail(Wire):
     provider: str | None = None
 
 
-class AssistantMessage(Wire):
+class AssistantMessage(Said):
     """What a model said in an earlier turn."""
 
     role: Literal["assistant"]
     content: str | list[AssistantPart] | None = None
+    name: Speaker = None
     refusal: str | None = None
     tool_calls: list[CalledTool] | None = None
     reasoning_content: str | None = None
@@ -179,7 +192,7 @@ class AssistantMessage(Wire):
     reasoning_details: list[ReasoningDetail] | None = None
 
 
-class ToolMessage(Wire):
+class ToolMessage(Said):
     """What a tool gave back."""
 
     role: Literal["tool"]
@@ -322,6 +335,13 @@ class ChatBody(Wire):
     response_format: Annotated[PlainFormat | SchemaFormat, Field(discriminator="type")] | None = None
     reasoning_effort: Effort | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
+    user: Label = None
+    safety_identifier: Label = None
+    prompt_cache_key: Label = None
+    store: bool | None = None
+    """Keep the answer at the provider, if it is one that does."""
+    metadata: dict[str, object] | None = None
+    """Labels of an answer that is kept at the provider: 16 texts at most."""
 
     level_override: LevelNumber | None = None
     """Skip the classification of difficulty; 5 is hardest."""

@@ -9,6 +9,7 @@ from dynaroute_mcp.types import (
     Document,
     Image,
     Message,
+    Parameters,
     Part,
     Reasoning,
     ResponseFormat,
@@ -66,10 +67,14 @@ def _messages(message: Message) -> Iterator[dict[str, object]]:
     seen = [part for result in results for part in result.parts if isinstance(part, Image)]
     rest = [part for part in message.parts if not isinstance(part, ToolResult)]
     if message.role == "assistant":
-        yield _assistant_message(rest)
+        yield {**_assistant_message(rest), **_named(message)}
     elif rest or seen or not results:
         role = "user" if message.role == "tool" else message.role
-        yield {"role": role, "content": _content([*seen, *rest])}
+        yield {"role": role, "content": _content([*seen, *rest]), **_named(message)}
+
+
+def _named(message: Message) -> dict[str, object]:
+    return {"name": message.name} if message.name else {}
 
 
 def _tool_message(result: ToolResult) -> dict[str, object]:
@@ -125,11 +130,25 @@ def _parameters(call: Call, settled: Settled) -> dict[str, object]:
         "presence_penalty": values.presence_penalty,
         "frequency_penalty": values.frequency_penalty,
         "logit_bias": None if values.logit_bias is None else dict(values.logit_bias),
+        "logprobs": values.logprobs,
+        "top_logprobs": values.top_logprobs,
         "parallel_tool_calls": values.parallel_tool_calls,
         "reasoning_effort": values.reasoning_effort,
         "response_format": _response_format(settled.request.response_format),
+        "store": values.store,
+        "metadata": None if values.metadata is None else dict(values.metadata),
+        **identity(values),
     }
     return {name: value for name, value in wire.items() if value is not None}
+
+
+def identity(values: Parameters) -> dict[str, str | None]:
+    """For whom a request is, and with which others it shares a cache; the same in both of OpenAI's APIs."""
+    return {
+        "user": values.user,
+        "safety_identifier": values.safety_identifier,
+        "prompt_cache_key": values.prompt_cache_key,
+    }
 
 
 def _response_format(wanted: ResponseFormat | None) -> dict[str, object] | None:

@@ -5,7 +5,10 @@ of them are read here by field, never by the vendor's name. It does no I/O.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated
+
+from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from dynaroute_mcp.providers import failure
 from dynaroute_mcp.providers.base import Call, Ending
@@ -19,6 +22,7 @@ from dynaroute_mcp.types import (
     StreamEvent,
     Text,
     TextDelta,
+    TokenChance,
     ToolCall,
     ToolCallDelta,
 )
@@ -31,7 +35,7 @@ def read_reply(call: Call, reply: object) -> tuple[tuple[Part, ...], Ending]:
         raise failure.garbled(call, "it holds no choice")
     choice = parsed.choices[0]
     message = choice.message or _Message()
-    parts = tuple(_parts(call, message))
+    parts = tuple(_parts(call, message, _chances(call, choice)))
     finish = _finish(call, choice.finish_reason, calls_tools=bool(message.tool_calls))
     if finish is None:
         raise failure.garbled(call, "it gives no finish reason")
@@ -90,11 +94,36 @@ class _Usage(Theirs):
         return self.prompt_tokens is not None or self.completion_tokens is not None
 
 
+def _or_none(value: object, check: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return check(value)
+    except ValidationError:
+        return None
+
+
+class _Option(Theirs):
+    token: str
+    logprob: float
+    bytes: tuple[int, ...] | None = None
+
+
+class _Chance(_Option):
+    top_logprobs: tuple[_Option, ...] | None = None
+
+
+class _Chances(Theirs):
+    """Probabilities in the form of chat completions; some vendors have an older one, which is left out."""
+
+    content: tuple[_Chance, ...] | None = None
+    refusal: tuple[_Chance, ...] | None = None
+
+
 class _Choice(Theirs):
     index: object = None
     message: _Message | None = None
     delta: _Message | None = None
     finish_reason: Name = None
+    logprobs: Annotated[_Chances | None, WrapValidator(_or_none)] = None
     usage: Annotated[_Usage | None, Lenient] = None
 
 
@@ -144,13 +173,13 @@ def _finish(call: Call, reason: str | None, *, calls_tools: bool) -> FinishReaso
     return "tool_calls" if calls_tools and finish == "stop" else finish
 
 
-def _parts(call: Call, message: _Message) -> Iterator[Part]:
+def _parts(call: Call, message: _Message, chances: tuple[TokenChance, ...]) -> Iterator[Part]:
     thought = _thought(message)
     if thought:
         yield Reasoning(text=thought, provider=call.endpoint.provider.id)
     text = _text(message) + (message.refusal or "")
-    if text:
-        yield Text(text=text)
+    if text or chances:
+        yield Text(text=text, logprobs=chances)
     for position, tool_call in enumerate(message.tool_calls or ()):
         function = tool_call.function or _Function()
         yield ToolCall(
@@ -158,6 +187,20 @@ def _parts(call: Call, message: _Message) -> Iterator[Part]:
             name=failure.tool_name(call, function.name),
             arguments=failure.json_text(call, function.arguments) or "{}",
         )
+
+
+def _chances(call: Call, choice: _Choice) -> tuple[TokenChance, ...]:
+    """Probabilities of a choice, if they were asked for; of a refusal they stand behind those of the text, as it does."""
+    if choice.logprobs is None or not call.request.parameters.logprobs:
+        return ()
+    told = (*(choice.logprobs.content or ()), *(choice.logprobs.refusal or ()))
+    return tuple(
+        replace(_chance(each), top_logprobs=tuple(map(_chance, each.top_logprobs or ()))) for each in told
+    )
+
+
+def _chance(told: _Option) -> TokenChance:
+    return TokenChance(token=told.token, logprob=told.logprob, bytes=told.bytes)
 
 
 def _text(message: _Message) -> str:
@@ -252,7 +295,8 @@ class ChatReader:
         self._id = self._id or chunk.id
         self._usage = _usage_of(chunk) or self._usage
         for choice in [each for each in chunk.choices or () if each.index in _FIRST][:1]:
-            yield from self._deltas(choice.delta or self._unsaid(choice) or _Message())
+            message = choice.delta or self._unsaid(choice) or _Message()
+            yield from self._deltas(message, _chances(self._call, choice))
             finish = _finish(self._call, choice.finish_reason, calls_tools=self._calls.any)
             self._finish = finish or self._finish
 
@@ -271,13 +315,14 @@ class ChatReader:
         """The message of a server that answers whole though a stream was asked for; a summary at the end is none."""
         return None if self._spoke else choice.message
 
-    def _deltas(self, delta: _Message) -> Iterator[StreamEvent]:
+    def _deltas(self, delta: _Message, chances: tuple[TokenChance, ...]) -> Iterator[StreamEvent]:
         self._spoke = self._spoke or bool(_text(delta) or delta.tool_calls)
         if thought := _thought(delta):
             yield ReasoningDelta(text=thought)
         self._refused = self._refused or bool(delta.refusal)
-        if text := _text(delta) + (delta.refusal or ""):
-            yield TextDelta(text=text)
+        text = _text(delta) + (delta.refusal or "")
+        if text or chances:
+            yield TextDelta(text=text, logprobs=chances)
         for position, tool_call in enumerate(delta.tool_calls or ()):
             index, is_new = self._calls.place(tool_call, position)
             function = tool_call.function or _Function()

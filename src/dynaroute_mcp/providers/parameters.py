@@ -8,11 +8,12 @@ words and decides nothing.
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from dynaroute_mcp.catalog import Constraints, Model
+from dynaroute_mcp.catalog import Constraints, Extra, Model
 from dynaroute_mcp.providers import failure
 from dynaroute_mcp.providers.base import Call
 from dynaroute_mcp.types import (
@@ -51,12 +52,17 @@ _ROWS: Mapping[str, tuple[Verdict, Verdict, Verdict, Verdict, Verdict]] = {
     "presence_penalty": (_M, _D, _D, _M, _D),
     "frequency_penalty": (_M, _D, _D, _M, _D),
     "logit_bias": (_M, _D, _D, _D, _D),
-    "logprobs": (_D, _D, _D, _D, _D),  # an answer of ours has no place for them
-    "top_logprobs": (_D, _D, _D, _D, _D),
+    "logprobs": (_M, _D, _D, _D, _D),
+    "top_logprobs": (_M, _D, _D, _D, _D),
     "n": (_R, _R, _R, _R, _R),  # more than one; each answer would be paid and only one returned
     "parallel_tool_calls": (_M, _M, _M, _D, _D),
     "reasoning_effort": (_M, _M, _M, _M, _D),
     "verbosity": (_D, _M, _D, _D, _D),  # in chat completions an unknown field for most vendors
+    "user": (_M, _M, _D, _D, _D),
+    "safety_identifier": (_M, _M, _D, _D, _D),
+    "prompt_cache_key": (_M, _M, _D, _D, _D),
+    "store": (_M, _D, _D, _D, _D),  # on the Responses API nothing is stored
+    "metadata": (_M, _D, _D, _D, _D),
     "tools": (_M, _M, _M, _M, _D),
     "tool_choice": (_M, _M, _M, _M, _D),
     "response_format": (_M, _M, _M, _M, _D),
@@ -64,6 +70,7 @@ _ROWS: Mapping[str, tuple[Verdict, Verdict, Verdict, Verdict, Verdict]] = {
     "documents": (_M, _M, _M, _M, _D),
     "reasoning": (_M, _M, _M, _M, _D),  # blocks of the same provider; others are left out and signalled
     "prefill": (_M, _M, _M, _M, _D),
+    "messages[].name": (_M, _D, _D, _D, _D),
 }
 
 TABLE: Mapping[str, Mapping[Wording, Verdict]] = {
@@ -77,16 +84,33 @@ _NEEDS: Mapping[str, Callable[[Constraints], bool]] = {
     "presence_penalty": lambda flags: flags.sampling,
     "frequency_penalty": lambda flags: flags.sampling,
     "logit_bias": lambda flags: flags.sampling,
+    "logprobs": lambda flags: flags.sampling,
+    "top_logprobs": lambda flags: flags.sampling,
     "stop": lambda flags: flags.stop_sequences,
     "seed": lambda flags: flags.seed,
     "parallel_tool_calls": lambda flags: flags.parallel_tool_calls,
 }
 """Parameters that a model's flags may forbid although its dialect knows them."""
 
+_EXTRAS: Mapping[str, Extra] = {
+    "user": "user",
+    "safety_identifier": "safety_identifier",
+    "prompt_cache_key": "prompt_cache_key",
+    "store": "store",
+    "metadata": "store",
+    "logprobs": "logprobs",
+    "top_logprobs": "logprobs",
+    "messages[].name": "name",
+}
+"""Rows that a provider takes only where the catalog says so."""
+
 _UNSET = Parameters()
 _PARAMETERS = tuple(Parameters.__dataclass_fields__)
 _EFFORTS: tuple[Effort, ...] = get_args(Effort)
 _SAMPLING = ("temperature", "top_p", "top_k")
+_SPEAKER = re.compile(
+    "[a-zA-Z0-9_-]{1,64}"
+)  # what OpenAI takes (github.com/FlowiseAI/Flowise/issues/2948, read 2026-11)
 _MIN_BUDGET = 1_024
 # Tokens of thinking per effort, for models that are asked by budget. Within Gemini 2.5's range of 0 to 24,576
 # (ai.google.dev/gemini-api/docs/thinking) and Anthropic's least of 1,024 (extended-thinking guide), both 2026-11.
@@ -151,6 +175,7 @@ def asked(request: ChatRequest) -> frozenset[str]:
         "documents": any(isinstance(part, Document) for part in parts),
         "reasoning": any(isinstance(part, Reasoning) for part in parts),
         "prefill": bool(request.messages) and request.messages[-1].role == "assistant",
+        "messages[].name": any(message.name for message in request.messages),
     }
     return frozenset(names | {name for name, is_there in present.items() if is_there})
 
@@ -170,7 +195,12 @@ class _Fitting:
         self.asked = asked(call.request)
         self.request = call.request
         self.budget: int | None = None
-        self.dropped = {name for name in self.asked if TABLE[name][wording] == "dropped"}
+        self.dropped = {name for name in self.asked if not self._known(name)}
+
+    def _known(self, name: str) -> bool:
+        needed = _EXTRAS.get(name)
+        taken = needed is None or needed in self.call.endpoint.provider.takes
+        return taken and TABLE[name][self.wording] != "dropped"
 
     def refuse(self) -> None:
         for name in sorted(self.asked):
@@ -184,10 +214,19 @@ class _Fitting:
             raise failure.refused(self.call, "tools: the model takes none; choose one with tools")
 
     def fit_messages(self) -> None:
-        if all(isinstance(part, _AS_THEY_ARE) for message in self.request.messages for part in message.parts):
+        names = [message.name for message in self.request.messages if message.name]
+        if not all(map(_SPEAKER.fullmatch, names)):
+            self.dropped.add("messages[].name")
+        named = not names or self._keeps("messages[].name")
+        parts = (part for message in self.request.messages for part in message.parts)
+        if named and all(isinstance(part, _AS_THEY_ARE) for part in parts):
             return
         messages = tuple(
-            replace(message, parts=tuple(self._fit_part(part) for part in message.parts if self._sent(part)))
+            replace(
+                message,
+                parts=tuple(self._fit_part(part) for part in message.parts if self._sent(part)),
+                name=message.name if named else None,
+            )
             for message in self.request.messages
         )
         self.request = replace(self.request, messages=messages)

@@ -6,7 +6,7 @@ Nothing is stored at OpenAI: reasoning comes encrypted and goes back as it came.
 from collections.abc import Iterator
 
 from dynaroute_mcp.providers.base import Call, Ending, Outgoing
-from dynaroute_mcp.providers.openai import bearer, data_url, function
+from dynaroute_mcp.providers.openai import bearer, data_url, function, identity
 from dynaroute_mcp.providers.parameters import Settled, settle
 from dynaroute_mcp.providers.responses_reply import ResponseReader, read_reply
 from dynaroute_mcp.types import (
@@ -126,6 +126,7 @@ def _parameters(call: Call, settled: Settled) -> dict[str, object]:
         "parallel_tool_calls": values.parallel_tool_calls,
         "reasoning": None if effort is None else {"effort": effort, "summary": "auto"},
         "text": text or None,
+        **identity(values),
     }
     return {name: value for name, value in wire.items() if value is not None}
 
