@@ -500,9 +500,24 @@ def test_when_nothing_is_affordable_the_error_says_what_the_cheapest_needs() -> 
     request = asking(routing=Routing(max_cost_usd=Decimal("0.0000001")))
 
     with pytest.raises(
-        NoCandidate, match=r"over budget \(4\); the cheapest needs up to \$0\.0067; raise max_cost_usd"
+        NoCandidate,
+        match=r"over budget \(4\); the cheapest needs up to \$0\.0067; raise max_cost_usd, or set",
     ):
         choose(situation(request=request))
+
+
+def test_who_runs_out_of_budget_is_told_what_to_raise_in_the_words_of_the_face() -> None:
+    own = asking(routing=Routing(max_cost_usd=Decimal("0.0000001"), max_cost_name="budget_dollars"))
+    scant = Decimal("0.0000001")
+
+    for request, left, advice, over in (
+        (own, None, "raise budget_dollars, or set", True),
+        (own, scant, "raise budget_dollars or the budget, or set", True),
+        (asking(), scant, "raise the budget, or set", False),
+    ):
+        with pytest.raises(NoCandidate, match=advice) as raised:
+            choose(replace(situation(request=request), usd_left=left))
+        assert raised.value.over_budget is over
 
 
 def test_a_model_of_unknown_price_is_refused_under_a_budget() -> None:

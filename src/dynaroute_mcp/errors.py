@@ -124,6 +124,11 @@ class NoCandidate(DynarouteError):
 
     code = "no_candidate"
 
+    def __init__(self, message: str, *, over_budget: bool = False) -> None:
+        super().__init__(message)
+        self.over_budget = over_budget
+        """What stands nearest in the way is what this request may cost at most."""
+
 
 class DeadlinePassed(DynarouteError):
     """The caller's own deadline came before a model had sent any text."""
@@ -136,16 +141,16 @@ class ConfigurationInvalid(DynarouteError):
 
     code = "configuration_invalid"
 
-
-class StoreUnavailable(DynarouteError):
-    """The database can't be read or written just now; the message names the file and the reason."""
-
-    code = "store_unavailable"
     def __init__(self, message: str, *, setting: str | None = None) -> None:
         super().__init__(message)
         self.setting = setting
         """The setting or variable at fault, where that came out only later; `None` for all else."""
 
+
+class StoreUnavailable(DynarouteError):
+    """The database can't be read or written just now; the message names the file and the reason."""
+
+    code = "store_unavailable"
 
     def __init__(
         self,

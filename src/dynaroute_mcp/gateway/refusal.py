@@ -17,6 +17,7 @@ from dynaroute_mcp.errors import (
     DynarouteError,
     InvalidRequest,
     LimitExceeded,
+    NoCandidate,
     ProviderError,
     ProviderRefusedRequest,
     StoreUnavailable,
@@ -120,6 +121,8 @@ def refusal_of(error: DynarouteError | HTTPException | Refusal) -> Refusal:
         return error
     if isinstance(error, HTTPException):
         return _of_framework(error)
+    if isinstance(error, NoCandidate) and error.over_budget:
+        return Refusal(400, str(error), reason="budget_exceeded", param="budget_dollars")
     status = STATUS[error.code]
     if isinstance(error, UnknownName) and error.param not in _LOOKED_UP:
         status = 400  # a wrong word in a field, not a thing that does not exist

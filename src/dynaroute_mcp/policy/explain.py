@@ -17,7 +17,7 @@ from dynaroute_mcp.pricing import time_factor
 from dynaroute_mcp.taxonomy import Strategy
 
 _ADVICE: Final[dict[Kind, str]] = {
-    "budget": "raise max_cost_usd or the budget, or set a lower max_tokens",
+    "budget": "raise {ceiling}, or set a lower max_tokens",
     "capability": "leave the part out that no model takes, or add a provider",
     "excluded": "take a model out of the exclusions",
     "price": "add a price in the catalog overlay, or lift the budget",
@@ -105,9 +105,9 @@ def refusal(situation: Situation, out: Mapping[str, Objection]) -> DynarouteErro
     kinds = Counter(objection.kind for objection in out.values())
     if named:
         ((model_id, objection),) = out.items()
-        kind = ContextTooLong if objection.kind == "window" else NoCandidate
         advice = "" if objection.kind == "key" else _advice(situation, kinds)
-        return kind(f"{model_id} can't take this request: {objection.reason}{advice}")
+        why = f"{model_id} can't take this request: {objection.reason}{advice}"
+        return ContextTooLong(why) if objection.kind == "window" else _nobody(situation, kinds, why)
     if kinds["window"] and not kinds["budget"]:
         return ContextTooLong(
             f"no model that can be called has room for {situation.input_tokens:,} prompt tokens and the answer"
@@ -118,9 +118,13 @@ def refusal(situation: Situation, out: Mapping[str, Objection]) -> DynarouteErro
     listed = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common())
     needed = [each.needed_usd for each in contenders.values() if each.needed_usd is not None]
     listed += f"; the cheapest needs up to {dollars(min(needed))}" if needed else ""
-    return NoCandidate(
-        f"no model can take this request: {listed or 'the catalog is empty'}{_advice(situation, kinds)}"
-    )
+    why = f"no model can take this request: {listed or 'the catalog is empty'}{_advice(situation, kinds)}"
+    return _nobody(situation, kinds, why)
+
+
+def _nobody(situation: Situation, kinds: Mapping[Kind, int], why: str) -> NoCandidate:
+    own = situation.request.routing.max_cost_usd
+    return NoCandidate(why, over_budget=own is not None and bool(kinds.get("budget")))
 
 
 def _advice(situation: Situation, kinds: Mapping[Kind, int]) -> str:
@@ -128,9 +132,19 @@ def _advice(situation: Situation, kinds: Mapping[Kind, int]) -> str:
     nearest: tuple[Kind, ...] = ("budget", "price", "window", "wire", "capability", "excluded")
     for kind in nearest:
         if kinds.get(kind):
-            return f"; {_ADVICE[kind]}"
+            return f"; {_ADVICE[kind].format(ceiling=_ceiling(situation))}"
     if kinds.get("key"):
         rows = situation.catalog.providers.values()
         names = [row.key_env[0] for row in rows if row.id not in situation.usable and row.key_env]
         return f"; set one of {', '.join(names[:_MAX_KEYS_NAMED])} or another provider's key"
     return f"; {_ADVICE['retired']}"
+
+
+def _ceiling(situation: Situation) -> str:
+    """What limits the price of this request, in the words of whoever asks."""
+    own, named = situation.request.routing, list[str]()
+    if own.max_cost_usd is not None:
+        named.append(own.max_cost_name)
+    if situation.usd_left is not None or not named:
+        named.append("the budget")
+    return " or ".join(named)
