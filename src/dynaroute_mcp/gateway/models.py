@@ -1,5 +1,6 @@
 """`GET /v1/models`: the catalog with prices, in the words of every client that asks for it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Literal, NotRequired
@@ -9,6 +10,7 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from dynaroute_mcp.errors import UnknownName
+from dynaroute_mcp.gateway.decode import AUTO
 from dynaroute_mcp.gateway.encode import as_json
 from dynaroute_mcp.gateway.refusal import Refusal
 from dynaroute_mcp.gateway.session import session_of
@@ -38,7 +40,7 @@ class Pricing(TypedDict):
 
 
 class Model(TypedDict):
-    """One model."""
+    """One model, or `auto`, which lets the router choose one."""
 
     id: str
     object: Literal["model"]
@@ -49,7 +51,8 @@ class Model(TypedDict):
     task_type: Literal["text_generation"]
     category: Literal["llm"]
     capabilities: list[str]
-    pricing: Pricing
+    pricing: Pricing | None
+    """`null` of `auto`: what a request costs depends on the model that it is given."""
     price_tier: Tier | None
     type: Literal["proxied", "hosted"]
     context_length: int
@@ -63,7 +66,7 @@ class Model(TypedDict):
 
 
 class ModelList(TypedDict):
-    """The catalog; `models` is the same array as `data`, for clients of another contract."""
+    """The router and the catalog; `models` is the same array as `data`, for clients of another contract."""
 
     object: Literal["list"]
     data: list[Model]
@@ -72,7 +75,7 @@ class ModelList(TypedDict):
 
 
 async def list_models(request: Request) -> Response:
-    """List models, those that can be called first; filtered by the query."""
+    """List the router as `auto`, then models, those that can be called first; filtered by the query."""
     query, session = request.query_params, session_of(request)
     listings = await session.core.reports.models(
         provider=query.get("provider") or None,
@@ -81,22 +84,24 @@ async def list_models(request: Request) -> Response:
     )
     wanted = {each.strip() for each in query.get("capabilities", "").split(",") if each.strip()}
     exact = {name: query[name] for name in ("task_type", "category", "type", "price_tier") if name in query}
-    rows = [
-        row
-        for row in map(_row, listings)
-        if wanted <= set(row["capabilities"]) and exact.items() <= row.items()
-    ]
+    rows = [row for row in map(_row, listings) if wanted <= set(row["capabilities"])]
+    auto = [_auto(rows)] if rows and not (query.get("provider") or query.get("type")) else []
+    rows = [row for row in [*auto, *rows] if exact.items() <= row.items()]
     shown: ModelList = {"object": "list", "data": rows, "models": rows, "total": len(rows)}
     return Response(as_json(shown), media_type="application/json")
 
 
 async def get_model(request: Request) -> Response:
-    """Show one model, by any of its names."""
+    """Show one model, by any of its names, or the router by one of its own."""
     session = session_of(request)
     core = session.core
     provider, model = request.path_params.get("provider"), request.path_params["model"]
     name = f"{provider}/{model}" if provider else str(model)
-    listings = await core.reports.models(include_retired=True, own=core.availability.own_keys(session.caller))
+    own = core.availability.own_keys(session.caller)
+    if name.casefold() in AUTO:
+        auto = _auto([_row(each) for each in await core.reports.models(own=own)])
+        return Response(as_json(auto), media_type="application/json")
+    listings = await core.reports.models(include_retired=True, own=own)
     found = core.availability.catalog.get_model(name)
     listing = next((each for each in listings if each.model.id == found.id), None)
     if listing is None:
@@ -141,6 +146,31 @@ def _row(listing: "Listing") -> Model:
     if model.retires_at is not None:
         row["retires_at"] = model.retires_at.isoformat()
     return row
+
+
+def _auto(rows: Sequence[Model]) -> Model:
+    """The router as a model: it can do what any that can be called now can, or any at all where none can."""
+    able = [row for row in rows if row["available"]] or rows
+    skills = {skill for row in able for skill in row["capabilities"]} - {"text_generation"}
+    return {
+        "id": "auto",
+        "object": "model",
+        "created": 0,
+        "owned_by": "dynaroute",
+        "name": "Auto: a fitting model for each prompt",
+        "provider": "dynaroute",
+        "task_type": "text_generation",
+        "category": "llm",
+        "capabilities": ["text_generation", *sorted(skills)],
+        "pricing": None,
+        "price_tier": None,
+        "type": "proxied",
+        "context_length": max((row["context_length"] for row in able), default=0),
+        "max_output_tokens": max((row["max_output_tokens"] for row in able), default=0),
+        "levels": sorted({level for row in able for level in row["levels"]}),
+        "available": any(row["available"] for row in rows),
+        "status": "active",
+    }
 
 
 def _flag(value: str | None, name: str) -> bool:

@@ -52,7 +52,10 @@ _KEY_ID: Final = Parameter(
     schema={"type": "string", "pattern": "^key_[0-9a-f]{12}$"},
 )
 _MODEL: Final = Parameter(
-    name="model", where="path", meaning="Any name of a model.", schema=_NAME | {"examples": ["gpt-4.1"]}
+    name="model",
+    where="path",
+    meaning="Any name of a model, or `auto`.",
+    schema=_NAME | {"examples": ["gpt-4.1"]},
 )
 _PROVIDER: Final = Parameter(
     name="provider",
@@ -125,7 +128,7 @@ OPERATIONS: Final = (
     Operation(
         method="GET",
         path="/v1/models",
-        aliases=("/models",),
+        aliases=("/models", "/v1/models/", "/models/"),
         handler=models.list_models,
         answer=models.ModelList,
         parameters=_FILTERS,
