@@ -160,13 +160,13 @@ def test_an_address_that_no_key_may_go_to_is_refused_by_its_setting(tmp_path: Pa
 
 def test_an_address_is_refused_where_it_was_set(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
-    plain = {"openai": {"api_key": "k", "base_url": "http://10.0.0.9/v1"}}
-    with pytest.raises(ConfigurationInvalid, match=r"config\.yaml: providers\.openai\.base_url") as by_file:
+    plain = {"gemini": {"api_key": "k", "base_url": "http://10.0.0.9/v1"}}
+    with pytest.raises(ConfigurationInvalid, match=r"config\.yaml: providers\.gemini\.base_url") as by_file:
         available(tmp_path, providers=plain, config_file=config)
     with pytest.raises(ConfigurationInvalid, match="OPENAI_BASE_URL must use https") as by_variable:
         available(tmp_path, variables={"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://10.0.0.9/v1"})
 
-    assert by_file.value.setting == "providers.openai.base_url"
+    assert by_file.value.setting == "providers.gemini.base_url"
     assert by_variable.value.setting == "OPENAI_BASE_URL"
 
 

@@ -223,7 +223,8 @@ class Availability:
 
     def _address(self, provider: Provider, own: ProviderSettings | None) -> str:
         if own is not None and own.base_url:
-            return _set_address(own.base_url, f"providers.{provider.id}.base_url", self._settings.config_file)
+            called = next(name for name, said in self._settings.providers.items() if said is own)
+            return _set_address(own.base_url, f"providers.{called}.base_url", self._settings.config_file)
         name = provider.base_url_env
         if name and (address := self._settings.variable(name)):
             return _set_address(address, name)
