@@ -115,21 +115,24 @@ def chat_request(body: wire.ChatBody, *, strategy: str | None = None) -> tuple[C
     return request, tuple(sorted({*_unknown(rest), *_unknown_said(body.messages), *_moot(body)}))
 
 
-def _unknown(extra: Mapping[str, object] | None, where: str = "") -> Iterable[str]:
+def _unknown(extra: Mapping[str, object], where: str = "") -> Iterable[str]:
     """Name the fields that nobody knows and that say something."""
-    return (f"{where}{name}" for name, value in (extra or {}).items() if value not in _NOTHING)
+    return (f"{where}{name}" for name, value in extra.items() if value not in _NOTHING)
 
 
 def _unknown_said(messages: Sequence[wire.AnyMessage]) -> Iterable[str]:
     """Name what of the conversation nobody knows, such as `messages[].content[].cache_control`."""
     for message in messages:
-        yield from _unknown(message.model_extra, "messages[].")
+        if message.model_extra:
+            yield from _unknown(message.model_extra, "messages[].")
         if isinstance(message.content, list):
             for part in message.content:
-                yield from _unknown(part.model_extra, "messages[].content[].")
+                if part.model_extra:
+                    yield from _unknown(part.model_extra, "messages[].content[].")
         if isinstance(message, wire.AssistantMessage):
             for call in message.tool_calls or ():
-                yield from _unknown(call.model_extra, "messages[].tool_calls[].")
+                if call.model_extra:
+                    yield from _unknown(call.model_extra, "messages[].tool_calls[].")
 
 
 def _moot(body: wire.ChatBody) -> Iterable[str]:
