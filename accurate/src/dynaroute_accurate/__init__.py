@@ -26,13 +26,13 @@ def head() -> Mapping[str, object]:
 class Encoder:
     """The transformer on one thread of one core. Safe to call from several threads at once."""
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: Path) -> None:
         runtime: Any = import_module("onnxruntime")  # Any: it has no types
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self._array = import_module("numpy").array
-        self._run = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"]).run
+        self._run = runtime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"]).run
 
     def logits(self, ids: Sequence[int]) -> list[float]:
         """Judge one text, given as numbers of its pieces: 31 categories, then five levels."""
@@ -47,9 +47,13 @@ def load() -> tuple[Encoder, dict[str, int]]:
         ValueError: a file is not the one that `head.json` names.
         OSError: a file is missing.
     """
-    content = {name: (_FOLDER / name).read_bytes() for name in _FILES}
-    hashes = {name: hashlib.sha256(each).hexdigest() for name, each in content.items()}
+    hashes = {name: _hash(_FOLDER / name) for name in _FILES}
     if hashes != head()["files"]:
         raise ValueError("the weights are damaged; reinstall dynaroute-accurate")
-    words = content["vocabulary.txt"].decode("utf-8").split("\n")
-    return Encoder(content["model.onnx"]), {word: number for number, word in enumerate(words) if word}
+    words = (_FOLDER / "vocabulary.txt").read_text("utf-8").split("\n")
+    return Encoder(_FOLDER / "model.onnx"), {word: number for number, word in enumerate(words) if word}
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
