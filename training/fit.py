@@ -215,7 +215,8 @@ def second_tier(work: Path, folded: Folded, weights: Weights, parts: Parts) -> d
     """Write the second tier's files, find how to use it, and add the figures of both tiers to the parts."""
     from training import accurate, teacher
 
-    accurate.make(teacher.shipped(work), teacher.base(work))
+    start = teacher.base(work)
+    accurate.make(teacher.shipped(work, start), start)
     labels = [LocalClassifier(folded.weights).classify(row.prompt) for row in folded.kept]
     first = np.array([[*(x.categories[c] for c in data.CATEGORIES), *x.levels.values()] for x in labels])
     logits = accurate.logits_of([row.prompt for row in folded.kept])

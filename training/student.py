@@ -180,11 +180,10 @@ def fit(lesson: Lesson, recipe: Recipe, rows: int, seed: int) -> Student:
             out = model(*gather(lesson.data, part, recipe.keep, rng))
             shifted = out + shift[part]
             loss = torch.zeros(())
-            for place, (first, last, share) in enumerate(((0, 31, 1.0), (31, 36, 1.0))):
-                assert place < 2
+            for first, last in ((0, 31), (31, 36)):
                 s = -(soft[part, first:last] * torch.log_softmax(out[:, first:last], 1)).sum(1)
                 h = -(hard[part, first:last] * torch.log_softmax(shifted[:, first:last], 1)).sum(1)
-                loss = loss + share * (s * weight[part, 0] + h * weight[part, 1]).mean()
+                loss = loss + (s * weight[part, 0] + h * weight[part, 1]).mean()
             loss = loss + recipe.decay * model.table.weight.pow(2).sum()
             optimizer.zero_grad()
             loss.backward()

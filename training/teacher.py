@@ -1,7 +1,7 @@
 """Fine-tunes ten layers of all-mpnet-base-v2 (Apache-2.0): the second tier, and the first tier's teacher.
 
 `python -m training.teacher --public DIR --work DIR` goes on where it was stopped, pass by pass; about 70 minutes on two
-idle cores. In the end it writes `teacher.npz`: a hash of every prompt and a row of logits, no text.
+cores that other work shared. In the end it writes `teacher.npz`: a hash of every prompt and a row of logits, no text.
 `python -m training.fit` makes the second tier's files from the weights in `--work`.
 """
 
@@ -80,9 +80,8 @@ def lesson(rows: list[data.Row], known: dict[str, int]) -> encoder.Lesson:
     )
 
 
-def train(work: Path, folder: Path) -> encoder.Encoder:
-    """Run the passes that are left; the model that ships."""
-    start = base(work)
+def train(work: Path, start: Path, folder: Path) -> encoder.Encoder:
+    """Run the passes that are left, from the base's weights on; the model that ships."""
     known, learnt = vocabulary(start), None
     weights: dict[str, torch.Tensor] | None = None
     for number, recipe in enumerate(COURSES):
@@ -102,9 +101,9 @@ def train(work: Path, folder: Path) -> encoder.Encoder:
     return progress.model
 
 
-def shipped(work: Path) -> encoder.Encoder:
+def shipped(work: Path, start: Path) -> encoder.Encoder:
     """The model that the last course left."""
-    progress = encoder.begin(base(work), COURSES[-1])
+    progress = encoder.begin(start, COURSES[-1])
     progress.load(work / f"course-{len(COURSES)}.pt")
     return progress.model
 
@@ -149,8 +148,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    model = train(options.work, options.public)
-    opine(model, options.public, vocabulary(base(options.work)), OPINIONS)
+    start = base(options.work)
+    model = train(options.work, start, options.public)
+    opine(model, options.public, vocabulary(start), OPINIONS)
 
 
 if __name__ == "__main__":

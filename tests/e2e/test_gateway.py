@@ -229,8 +229,7 @@ def test_a_signal_to_stop_lets_running_requests_end(behind: Upstream, tmp_path: 
         behind.wait_s = 0.8
         asking, before = threading.Thread(target=ask), len(behind.asked)
         asking.start()
-        while len(behind.asked) == before:
-            time.sleep(0.01)
+        _until(lambda: len(behind.asked) > before, "True")
         own.signal(signal.SIGTERM)
         asking.join(10)
         behind.wait_s = 0.0
@@ -260,8 +259,7 @@ def test_one_more_signal_cuts_off_what_runs_and_the_books_know_it(
 
         asking = threading.Thread(target=ask)
         asking.start()
-        while len(behind.asked) == before:
-            time.sleep(0.01)
+        _until(lambda: len(behind.asked) > before, "True")
         own.signal(signal.SIGINT)
         _until(lambda: _is_closed(own.url), "True")
         own.signal(signal.SIGINT)

@@ -1,5 +1,5 @@
 from dataclasses import fields, replace
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from tests.providers.examples import ALL, WEATHER, ask, call, say
@@ -71,7 +71,8 @@ EXTRAS: frozenset[Extra] = frozenset(get_args(Extra))
 
 
 def capable(request: ChatRequest, **more: object) -> Call:
-    return call("openai", request, **{"constraints": TAKES_ALL, "takes": EXTRAS, **more})  # type: ignore[arg-type]
+    chosen: Any = {"constraints": TAKES_ALL, "takes": EXTRAS, **more}  # fields of provider and model, by name
+    return call("openai", request, **chosen)
 
 
 def test_the_table_knows_every_parameter_and_every_dialect() -> None:

@@ -31,16 +31,13 @@ def _printable(text: str) -> str:
     return text
 
 
-def _key_variable(name: str) -> str:
-    if not name.endswith("_API_KEY"):
-        raise ValueError("must end in _API_KEY; no other variables are read for keys")
-    return name
+def _ending(end: str, purpose: str) -> AfterValidator:
+    def check(name: str) -> str:
+        if not name.endswith(end):
+            raise ValueError(f"must end in {end}; no other variables are read for {purpose}")
+        return name
 
-
-def _address_variable(name: str) -> str:
-    if not name.endswith("_BASE_URL"):
-        raise ValueError("must end in _BASE_URL; no other variables are read for addresses")
-    return name
+    return AfterValidator(check)
 
 
 Name = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(_printable)]
@@ -68,9 +65,9 @@ class Provider(Row):
     """What stands before the wire id in a model's id, LiteLLM's way; `None` is the provider's own id."""
     aliases: tuple[Name, ...] = ()
     """What other tools call it: as good as its id wherever a name is asked for."""
-    key_env: tuple[Annotated[Name, AfterValidator(_key_variable)], ...] = ()
+    key_env: tuple[Annotated[Name, _ending("_API_KEY", "keys")], ...] = ()
     """Environment variables that may hold the key; the first one that is set counts."""
-    base_url_env: Annotated[Name, AfterValidator(_address_variable)] | None = None
+    base_url_env: Annotated[Name, _ending("_BASE_URL", "addresses")] | None = None
     keyless: bool = False
     """True for servers on loopback that take no key, and for the sandbox."""
     usage_in_stream: bool = True

@@ -181,10 +181,7 @@ def _is_hopeless(error: DynarouteError) -> bool:
 
 
 def _of_framework(error: HTTPException) -> Refusal:
-    messages = {
-        404: "there is no such route; GET /openapi.json lists them",
-        405: "this route does not take this method; see the Allow header",
-    }
+    messages = {405: "this route does not take this method; see the Allow header"}
     message = messages.get(error.status_code, HTTPStatus(error.status_code).phrase)
     reason = HTTPStatus(error.status_code).name.casefold()
     return Refusal(error.status_code, message, reason=reason, headers=error.headers)

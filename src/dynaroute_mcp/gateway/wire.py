@@ -67,7 +67,7 @@ class Wire(BaseModel):
 class Said(Wire):
     """A part of a conversation; what nobody knows of it is kept, to be named as left out."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
 
 
 # ---------------------------------------------------------------- content
@@ -303,7 +303,7 @@ _SUBSTANCE: Final[dict[str, JsonValue]] = {"not": {"items": _NOTHING}}
 class ChatBody(Wire):
     """The body of `POST /v1/chat/completions`: OpenAI's fields, and those of the router."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
 
     messages: Annotated[
         list[AnyMessage], Field(min_length=1, max_length=MAX_MESSAGES, json_schema_extra=_SUBSTANCE)

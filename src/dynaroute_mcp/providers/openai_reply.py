@@ -8,11 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated
 
-from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
-
 from dynaroute_mcp.providers import failure
 from dynaroute_mcp.providers.base import Call, Ending
-from dynaroute_mcp.providers.parsing import Lenient, Name, Theirs
+from dynaroute_mcp.providers.parsing import Dispensable, Lenient, Name, Theirs
 from dynaroute_mcp.providers.usage import Reported, tokens
 from dynaroute_mcp.types import (
     FinishReason,
@@ -94,13 +92,6 @@ class _Usage(Theirs):
         return self.prompt_tokens is not None or self.completion_tokens is not None
 
 
-def _or_none(value: object, check: ValidatorFunctionWrapHandler) -> object:
-    try:
-        return check(value)
-    except ValidationError:
-        return None
-
-
 class _Option(Theirs):
     token: str
     logprob: float
@@ -123,7 +114,7 @@ class _Choice(Theirs):
     message: _Message | None = None
     delta: _Message | None = None
     finish_reason: Name = None
-    logprobs: Annotated[_Chances | None, WrapValidator(_or_none)] = None
+    logprobs: Annotated[_Chances | None, Dispensable] = None
     usage: Annotated[_Usage | None, Lenient] = None
 
 

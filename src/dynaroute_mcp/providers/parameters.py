@@ -108,9 +108,8 @@ _UNSET = Parameters()
 _PARAMETERS = tuple(Parameters.__dataclass_fields__)
 _EFFORTS: tuple[Effort, ...] = get_args(Effort)
 _SAMPLING = ("temperature", "top_p", "top_k")
-_SPEAKER = re.compile(
-    "[a-zA-Z0-9_-]{1,64}"
-)  # what OpenAI takes (github.com/FlowiseAI/Flowise/issues/2948, read 2026-11)
+_SPEAKER = re.compile("[a-zA-Z0-9_-]{1,64}")
+"""What OpenAI takes as the name of a message (github.com/FlowiseAI/Flowise/issues/2948, read 2026-11)."""
 _MIN_BUDGET = 1_024
 # Tokens of thinking per effort, for models that are asked by budget. Within Gemini 2.5's range of 0 to 24,576
 # (ai.google.dev/gemini-api/docs/thinking) and Anthropic's least of 1,024 (extended-thinking guide), both 2026-11.

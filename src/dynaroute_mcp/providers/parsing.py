@@ -9,7 +9,14 @@ import math
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 
 class Unparsable(ValueError):
@@ -28,6 +35,17 @@ def _mapping_or_none(value: object) -> object:
 
 Lenient = BeforeValidator(_mapping_or_none)
 """For parts that may be nonsense without making the answer worthless, such as `usage`."""
+
+
+def _sound_or_none(value: object, check: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return check(value)
+    except ValidationError:
+        return None
+
+
+Dispensable = WrapValidator(_sound_or_none)
+"""For parts of which vendors have several forms: one that is not ours, at whatever depth, counts as absent."""
 
 
 def _text_or_none(value: object) -> object:
