@@ -167,21 +167,27 @@ def both_tiers(judge: SecondTier, prompts: Sequence[str]) -> tuple[list[Guess], 
 
 
 def speed(prompts: Sequence[str], work: Callable[[str], object]) -> dict[str, float]:
-    """Milliseconds for 200 different texts of about 20, 100 of about 100 and 100 of about 2,000 tokens; one warm-up."""
+    """Milliseconds for different texts: 200 of about 20, 100 of 100 and 100 of 2,000 tokens, and the prompts themselves.
+
+    One warm-up before each.
+    """
     words = " ".join(prompts).split()
     dice, result = random.Random(0), {}
+    texts: dict[str, list[str]] = {}
     for tokens, count in ((20, 200), (100, 100), (2000, 100)):
-        size, times = round(tokens / 1.35), []
+        size = round(tokens / 1.35)
+        starts = [dice.randrange(max(1, len(words) - size)) for _ in range(count)]
+        texts[str(tokens)] = [" ".join(words[start : start + size]) for start in starts]
+    for name, asked in {**texts, "file": list(prompts)}.items():
+        times = []
         work("warm up")
-        for _ in range(count):
-            start = dice.randrange(max(1, len(words) - size))
-            text = " ".join(words[start : start + size])
+        for text in asked:
             started = time.perf_counter()
             work(text)
             times.append(1000 * (time.perf_counter() - started))
         times.sort()
-        result[f"p50_ms_{tokens}"] = round(statistics.median(times), 3)
-        result[f"p95_ms_{tokens}"] = round(times[round(0.95 * (count - 1))], 3)
+        result[f"p50_ms_{name}"] = round(statistics.median(times), 3)
+        result[f"p95_ms_{name}"] = round(times[round(0.95 * (len(times) - 1))], 3)
     return result
 
 
