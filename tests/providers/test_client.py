@@ -1,7 +1,9 @@
 """The real client on loopback sockets: what leaves, what comes back, and what becomes of connections."""
 
 import gzip
+import socket
 import ssl
+import struct
 from asyncio import StreamReader, StreamWriter, start_server  # noqa: TID251 -- anyio leaves a failed handshake's socket open
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -106,10 +108,13 @@ async def failure_of(*pieces: bytes, stay: bool = True) -> ProviderError:
 
 async def fetch(transport: Transport, url: str, connect_s: float = 10) -> bytes:
     inbound = await transport.send(Outbound(method="GET", url=url, connect_s=connect_s))
+    body = b""
     try:
-        return await inbound.read()
+        while piece := await inbound.read():
+            body += piece
     finally:
         inbound.close()
+    return body
 
 
 async def test_a_request_leaves_as_written_and_asks_for_plain_bytes() -> None:
@@ -288,6 +293,35 @@ async def test_a_server_that_hangs_up_is_said_to() -> None:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(ClientFault, match=r"^it hung up$"):
             await fetch(transport, f"http://127.0.0.1:{port}/")
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        (CHUNKED + b"2\r\n{}\r\n", "its answer broke off"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}", "its answer broke off"),
+        (b"SSH-2.0-OpenSSH_9.9\r\n\r\n", "what it sent is no HTTP answer"),
+    ],
+)
+async def test_a_connection_that_fails_midway_is_told_in_words(sent: bytes, words: str) -> None:
+    async def leave(stream: anyio.abc.SocketStream, _head: bytes) -> bool:
+        await stream.send(sent)
+        return not sent.startswith(b"HTTP")  # what is no HTTP is seen before anybody hangs up
+
+    async with serving(leave) as server, open_transport() as transport:
+        with pytest.raises(ClientFault, match=f"^{words}$"):
+            await fetch(transport, f"http://127.0.0.1:{server.port}/")
+
+
+async def test_a_reset_connection_is_told_in_words() -> None:
+    async def reset(stream: anyio.abc.SocketStream, _head: bytes) -> bool:
+        raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return False
+
+    async with serving(reset) as server, open_transport() as transport:
+        with pytest.raises(ClientFault, match=r"^connection reset by peer$"):
+            await fetch(transport, f"http://127.0.0.1:{server.port}/")
 
 
 async def test_an_address_that_is_none_is_a_failed_connection() -> None:

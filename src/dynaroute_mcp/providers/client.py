@@ -230,9 +230,8 @@ def _fault(error: Exception) -> ClientFault:
     """Turn aiohttp's error into ours."""
     if isinstance(error, aiohttp.ServerTimeoutError):
         return ConnectTimedOut(type(error).__name__)
-    if isinstance(error, aiohttp.ClientPayloadError):
-        kind = BadCompression if isinstance(error.__cause__, ContentEncodingError) else ClientFault
-        return kind(type(error).__name__)
+    if isinstance(error.__cause__, ContentEncodingError):
+        return BadCompression(type(error).__name__)
     return ClientFault(_why(error))
 
 
@@ -241,6 +240,8 @@ _FAULTS: Final = (
     (aiohttp.ClientConnectorCertificateError, "its certificate is not trusted"),
     (aiohttp.ClientSSLError, "it speaks no TLS that can be used"),
     (aiohttp.ServerDisconnectedError, "it hung up"),
+    (aiohttp.ClientPayloadError, "its answer broke off"),
+    (aiohttp.ClientResponseError, "what it sent is no HTTP answer"),
 )
 
 
@@ -249,5 +250,5 @@ def _why(error: Exception) -> str:
     for kind, words in _FAULTS:
         if isinstance(error, kind):
             return words
-    refused = isinstance(error, aiohttp.ClientConnectorError) and error.errno
-    return os.strerror(refused).lower() if refused else type(error).__name__
+    number = isinstance(error, OSError) and error.errno
+    return os.strerror(number).lower() if number else type(error).__name__
