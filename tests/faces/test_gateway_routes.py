@@ -340,7 +340,6 @@ async def test_a_time_to_keep_answers_is_whole_seconds(tmp_path: Path, ttl: str)
         ("/v1/responses", "let your client use chat completions: POST /v1/chat/completions"),
         ("/responses", "let your client use chat completions: POST /v1/chat/completions"),
         ("/v1/completions", "send `messages` to POST /v1/chat/completions"),
-        ("/v1/messages/count_tokens", "Anthropic's Messages API is not spoken here"),
         ("/v1/embeddings", "there are no embeddings here"),
         ("/v1/v1/chat/completions", "it is /v1/chat/completions: check the base URL"),
         ("/v1/chat/completions/", "it is /v1/chat/completions: check the base URL"),
@@ -356,6 +355,20 @@ async def test_an_address_that_there_is_not_says_where_to_go(tmp_path: Path, pat
     error = response.json()["error"]
     assert (response.status_code, error["type"], error["reason"]) == (404, "not_found_error", "not_found")
     assert advice in error["message"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/messages", "/messages", "/v1/v1/messages", "/v1/messages/count_tokens"]
+)
+async def test_anthropics_api_is_refused_with_a_status_whose_message_claude_code_shows(
+    tmp_path: Path, path: str
+) -> None:
+    async with door(tmp_path) as at:
+        response = await at.client.post(f"{path}?beta=true", json={"model": "claude-opus-5"})
+
+    error = response.json()["error"]
+    assert (response.status_code, error["type"]) == (400, "invalid_request_error")
+    assert "Anthropic's Messages API is not spoken here" in error["message"]
 
 
 async def test_models_are_listed_for_a_base_url_without_v1_too(tmp_path: Path) -> None:

@@ -69,11 +69,16 @@ class _Addresses(Router):
             await route.app(scope, receive, send)
 
     async def _nowhere(self, scope: Scope, _receive: Receive, _send: Send) -> None:
-        raise Refusal(404, self._advice(scope["path"]), reason="not_found")
+        wanted = [step for step in scope["path"].split("/") if step not in ("", "v1")]
+        advice = self._advice(wanted, scope["path"])
+        if wanted[:1] == [
+            "messages"
+        ]:  # Claude Code takes a 404 for an unknown model, and keeps the advice back
+            raise Refusal(400, advice, reason="invalid_request")
+        raise Refusal(404, advice, reason="not_found")
 
-    def _advice(self, path: str) -> str:
+    def _advice(self, wanted: Sequence[str], path: str) -> str:
         """Say what somebody wanted who came to an address that there is not."""
-        wanted = [step for step in path.split("/") if step not in ("", "v1")]
         meant = f"/v1/{'/'.join(wanted)}"
         if meant in self._plain and meant != path:
             return f"there is no such route; it is {meant}: check the base URL, which ends in /v1"
