@@ -210,6 +210,28 @@ async def test_an_image_in_a_tool_result_follows_it_as_the_users() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("later", "roles"),
+    [((), []), ((say("user", "And?"),), ["user"]), ((say("assistant", "Ah."),), ["assistant"])],
+)
+async def test_nothing_stands_between_the_results_of_parallel_calls(
+    later: tuple[Message, ...], roles: list[str]
+) -> None:
+    provider = answers(OK)
+    picture = ToolResult(call_id="a", parts=(Image(url="https://example.com/a.png"),))
+    text = ToolResult(call_id="b", parts=(Text(text="plain"),))
+
+    await complete(provider, call("openai", ask(say("tool", picture), say("tool", text), *later)))
+
+    messages = provider.sent[0].body["messages"]
+    assert isinstance(messages, list)
+    assert [each["role"] for each in messages] == ["tool", "tool", "user", *roles]
+    assert [each["tool_call_id"] for each in messages[:2]] == ["a", "b"]
+    assert messages[2]["content"] == [
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    ]
+
+
 async def test_reasoning_goes_back_to_the_provider_that_made_it() -> None:
     provider = answers(OK)
     history = say("assistant", Reasoning(text="Hm.", provider="acme"), "Yes.")

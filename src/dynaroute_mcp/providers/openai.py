@@ -40,7 +40,7 @@ class ChatCompletions:
         settled = settle(call, "openai")
         body: dict[str, object] = {
             "model": call.model.wire_id,
-            "messages": [wire for message in settled.request.messages for wire in _messages(message)],
+            "messages": list(_messages(settled.request.messages)),
             **_parameters(call, settled),
             **_tools(settled),
         }
@@ -59,18 +59,29 @@ class ChatCompletions:
         return ChatReader(call)
 
 
-def _messages(message: Message) -> Iterator[dict[str, object]]:
-    """One message of ours is one of theirs, except that each tool result is a message of its own."""
-    results = [part for part in message.parts if isinstance(part, ToolResult)]
-    for result in results:
-        yield _tool_message(result)
-    seen = [part for result in results for part in result.parts if isinstance(part, Image)]
-    rest = [part for part in message.parts if not isinstance(part, ToolResult)]
-    if message.role == "assistant":
-        yield {**_assistant_message(rest), **_named(message)}
-    elif rest or seen or not results:
-        role = "user" if message.role == "tool" else message.role
-        yield {"role": role, "content": _content([*seen, *rest]), **_named(message)}
+def _messages(messages: Sequence[Message]) -> Iterator[dict[str, object]]:
+    """One message of ours is one of theirs, except that each tool result is a message of its own.
+
+    A picture of a result, which no `tool` message holds, follows as the user's: behind all results of the turn,
+    because nothing may stand between them.
+    """
+    seen: list[Image] = []
+    for message in messages:
+        results = [part for part in message.parts if isinstance(part, ToolResult)]
+        rest = [part for part in message.parts if not isinstance(part, ToolResult)]
+        if seen and not results:
+            yield {"role": "user", "content": _content(seen)}
+            seen = []
+        yield from map(_tool_message, results)
+        seen += [part for result in results for part in result.parts if isinstance(part, Image)]
+        if message.role == "assistant":
+            yield {**_assistant_message(rest), **_named(message)}
+        elif rest or not results:
+            role = "user" if message.role == "tool" else message.role
+            yield {"role": role, "content": _content([*seen, *rest]), **_named(message)}
+            seen = []
+    if seen:
+        yield {"role": "user", "content": _content(seen)}
 
 
 def _named(message: Message) -> dict[str, object]:
