@@ -7,7 +7,7 @@ same model, the next model, or the end. After the first content has been passed 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 import anyio
@@ -171,7 +171,7 @@ class Calling:
 
             placed = await self._first_success(trail, ask)
             guarded = Stream(
-                events=self._guard(placed.reply, placed.candidate),
+                events=self._guard(placed),
                 first_token_ms=placed.reply.first_token_ms,
                 started=placed.reply.started,
             )
@@ -295,8 +295,9 @@ class Calling:
         first_token_ms = round((self._monotonic() - started) * 1000)
         return Stream(events=_chain(held, events), first_token_ms=first_token_ms, started=started)
 
-    async def _guard(self, stream: Stream, candidate: Candidate) -> AsyncIterator[StreamEvent]:
+    async def _guard(self, placed: Placed[Stream]) -> AsyncIterator[StreamEvent]:
         """Pass a stream on, and note how it ended; who leaves early has no complaint against the model."""
+        stream, candidate = placed.reply, placed.candidate
         took_s, tokens, broken = None, 0, False
         try:
             async for event in stream.events:
@@ -306,11 +307,14 @@ class Calling:
         except ProviderError as error:
             broken = True
             self._health.failed(candidate.model_id, error, self._clock())
+            *before, last = placed.attempts
             raise StreamBroken(
                 f"the stream of {candidate.model_id} broke after its first content: {error}",
                 provider=error.provider,
                 model_id=error.model_id,
                 status=error.status,
+            ).with_attempts(
+                [*before, replace(last, outcome=StreamBroken.code, message=str(error))]
             ) from error
         finally:
             if not broken:

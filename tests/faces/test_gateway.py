@@ -237,6 +237,7 @@ async def test_a_stream_that_breaks_ends_with_an_error_event_and_is_booked_as_pa
     error = json.loads(events[-2].removeprefix("data: "))["error"]
     assert response.status_code == 200
     assert (error["reason"], error["code"]) == ("stream_broken", 502)
+    assert [tried["outcome"] for tried in error["attempts"]] == ["stream_broken"]
     assert "[DONE]" not in response.text
     assert '"finish_reason":"stop"' not in response.text
     assert row.status == "partial"
