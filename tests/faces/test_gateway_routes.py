@@ -371,6 +371,17 @@ async def test_anthropics_api_is_refused_with_a_status_whose_message_claude_code
     assert "Anthropic's Messages API is not spoken here" in error["message"]
 
 
+async def test_the_404_for_an_unknown_model_offers_the_router(tmp_path: Path) -> None:
+    async with door(tmp_path) as at:
+        asked = await at.client.post("/v1/chat/completions", json={**HELLO, "model": "gpt-3.5-turbo"})
+        looked_up = await at.client.get("/v1/models/gpt-3.5-turbo")
+
+    for response in (asked, looked_up):
+        assert (response.status_code, response.json()["error"]["param"]) == (404, "model")
+        assert "unknown model 'gpt-3.5-turbo'; did you mean " in response.json()["error"]["message"]
+        assert response.json()["error"]["message"].endswith("(`auto` lets the router choose)")
+
+
 async def test_models_are_listed_for_a_base_url_without_v1_too(tmp_path: Path) -> None:
     async with door(tmp_path) as at:
         response = await at.client.get("/models")

@@ -137,6 +137,8 @@ def refusal_of(error: DynarouteError | HTTPException | Refusal) -> Refusal:
     if _is_hopeless(error):
         headers["X-Should-Retry"] = "false"  # OpenAI's clients repeat a 429 and 5xx twice unless told so
     said = error.public if isinstance(error, StoreUnavailable) else str(error)
+    if isinstance(error, UnknownName) and error.param == "model":
+        said += " (`auto` lets the router choose)"
     return Refusal(status, said, reason=error.code, param=param, kind=kind, headers=headers)
 
 
