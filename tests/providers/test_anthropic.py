@@ -391,6 +391,27 @@ async def test_cache_writes_without_a_lifetime_are_the_short_one() -> None:
     assert answer.usage == Usage(uncached_input_tokens=5, cache_write_5m_tokens=70, output_tokens=1)
 
 
+@pytest.mark.parametrize(
+    "split",
+    [{"ephemeral_1h_input_tokens": 60}, {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 60}],
+)
+async def test_cache_writes_of_which_only_the_long_ones_are_told_apart_are_counted_once(
+    split: dict[str, int],
+) -> None:
+    usage = {
+        "input_tokens": 5,
+        "cache_creation_input_tokens": 70,
+        "cache_creation": split,
+        "output_tokens": 1,
+    }
+
+    answer = await complete(answers({**OK, "usage": usage}), call("anthropic"))
+
+    assert answer.usage == Usage(
+        uncached_input_tokens=5, cache_write_5m_tokens=10, cache_write_1h_tokens=60, output_tokens=1
+    )
+
+
 async def test_a_stream_of_every_kind_of_block() -> None:
     body = sse(
         {

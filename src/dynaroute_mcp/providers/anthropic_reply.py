@@ -6,7 +6,7 @@ from typing import Annotated
 from dynaroute_mcp.providers import failure
 from dynaroute_mcp.providers.base import Call, Ending
 from dynaroute_mcp.providers.parsing import Lenient, Name, Theirs
-from dynaroute_mcp.providers.usage import Reported
+from dynaroute_mcp.providers.usage import Reported, tokens
 from dynaroute_mcp.types import (
     ChatRequest,
     FinishReason,
@@ -180,20 +180,24 @@ def _reported(*reports: _Usage | None) -> Reported | None:
 
     split = [report.cache_creation for report in known if report.cache_creation is not None]
     thought = [report.output_tokens_details for report in known if report.output_tokens_details is not None]
+    written = last([report.cache_creation_input_tokens for report in known])
     written_5m = last([one.ephemeral_5m_input_tokens for one in split])
+    written_1h = last([one.ephemeral_1h_input_tokens for one in split])
     return Reported(
         input=last([report.input_tokens for report in known]),
         cache_read=last([report.cache_read_input_tokens for report in known]),
-        cache_write_5m=(
-            last([report.cache_creation_input_tokens for report in known])
-            if written_5m is None
-            else written_5m
-        ),
-        cache_write_1h=last([one.ephemeral_1h_input_tokens for one in split]),
+        cache_write_5m=written_5m or _rest(written, written_1h),
+        cache_write_1h=written_1h,
         output=last([report.output_tokens for report in known]),
         reasoning=last([one.thinking_tokens for one in thought]),
         inclusive=False,
     )
+
+
+def _rest(whole: object, part: object) -> object:
+    """What of a count is not in a part of it that is told apart."""
+    counted, told = tokens(whole), tokens(part)
+    return whole if counted is None or told is None else max(counted - told, 0)
 
 
 class MessagesReader:
