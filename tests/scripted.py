@@ -19,6 +19,7 @@ from dynaroute_mcp.errors import ProviderError
 from dynaroute_mcp.health import Health
 from dynaroute_mcp.providers.base import Call, Dialect, Endpoint
 from dynaroute_mcp.providers.discovery import Discovered
+from dynaroute_mcp.providers.usage import Reported
 from dynaroute_mcp.reports import Reports
 from dynaroute_mcp.router import Lane, Router
 from dynaroute_mcp.runtime import Core
@@ -74,6 +75,8 @@ class Script:
     """Fail every call like this."""
     usage: Usage = field(default_factory=Usage)
     closed: int = 0
+    told: Reported | None = None
+    """What the provider says of the tokens as soon as it is asked."""
 
     @property
     def asked(self) -> list[str]:
@@ -87,6 +90,7 @@ class Script:
 
     async def _next(self, call: Call) -> None:
         self.calls.append(call)
+        call.meter.reported = self.told
         self.at.append(self.clock())
         await self.before(call)
         if self.always:

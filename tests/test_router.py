@@ -23,6 +23,7 @@ from dynaroute_mcp.errors import (
     UnknownName,
 )
 from dynaroute_mcp.providers.base import Call
+from dynaroute_mcp.providers.usage import Reported
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.store.base import CallFilter, CallRow, CounterRow, Hold
 from dynaroute_mcp.store.sqlite import SqliteStore
@@ -325,6 +326,42 @@ async def test_a_broken_stream_is_billed_for_what_was_delivered(tmp_path: Path) 
     assert row.outcome.usage.output_tokens > 0
     assert row.outcome.error_code == "stream_broken"
     assert routed.answer is None
+
+
+async def test_a_stream_that_is_cut_is_billed_for_what_the_provider_told_until_then(tmp_path: Path) -> None:
+    told = Reported(input=50_006, cache_read=50_000, output=3_000, reasoning=2_999)
+    script = Script(events=(TextDelta(text="One"), TextDelta(text=" two")), told=told)
+
+    async with scripted_core(settings(tmp_path), script) as core:
+        async with core.router.stream(for_model(LUNA), LOCAL) as routed:
+            async for _ in routed:
+                break
+        row = await only_row(core)
+
+    assert row.outcome is not None
+    assert row.outcome.usage == Usage(
+        uncached_input_tokens=6,
+        cache_read_tokens=50_000,
+        output_tokens=3_000,
+        reasoning_tokens=2_999,
+        source="estimated",
+    )
+
+
+async def test_a_cut_stream_is_billed_for_what_arrived_where_the_provider_had_counted_less(
+    tmp_path: Path,
+) -> None:
+    script = Script(events=(TextDelta(text="One two three four"),), told=Reported(input=7, output=1))
+
+    async with scripted_core(settings(tmp_path), script) as core:
+        async with core.router.stream(for_model(LUNA), LOCAL) as routed:
+            async for _ in routed:
+                break
+        row = await only_row(core)
+
+    assert row.outcome is not None
+    assert row.outcome.usage.input_tokens == 7
+    assert row.outcome.usage.output_tokens > 1
 
 
 async def test_a_consumer_who_leaves_early_is_billed_for_what_was_delivered(tmp_path: Path) -> None:

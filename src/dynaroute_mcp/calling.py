@@ -25,7 +25,8 @@ from dynaroute_mcp.errors import (
     StreamBroken,
 )
 from dynaroute_mcp.health import Health
-from dynaroute_mcp.providers.base import Call, Clocks, Dialect, Endpoint
+from dynaroute_mcp.providers.base import Call, Clocks, Dialect, Endpoint, Meter
+from dynaroute_mcp.providers.usage import believe
 from dynaroute_mcp.settings import CallSettings
 from dynaroute_mcp.types import (
     Ambient,
@@ -37,6 +38,7 @@ from dynaroute_mcp.types import (
     Finished,
     StreamEvent,
     TextDelta,
+    Usage,
 )
 
 logger = logging.getLogger(__name__)
@@ -64,6 +66,19 @@ class Stream:
     first_token_ms: int
     started: float
     """On the monotonic clock."""
+    meter: Meter
+
+    def used(self, input_tokens: int, output_tokens: int) -> Usage:
+        """What a stream took that broke off: what the provider has told, and at least the output that arrived.
+
+        Args:
+            input_tokens: an estimate, for want of the provider's own figure.
+            output_tokens: an estimate of what arrived.
+        """
+        told = believe(
+            self.meter.reported, input_estimate=input_tokens, output_estimate=lambda: output_tokens
+        )
+        return replace(told, output_tokens=max(told.output_tokens, output_tokens), source="estimated")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +189,7 @@ class Calling:
                 events=self._guard(placed),
                 first_token_ms=placed.reply.first_token_ms,
                 started=placed.reply.started,
+                meter=placed.reply.meter,
             )
             yield Placed(candidate=placed.candidate, reply=guarded, attempts=placed.attempts)
 
@@ -293,7 +309,8 @@ class Calling:
                 )
             await opened.enter_async_context(opening.pop_all())
         first_token_ms = round((self._monotonic() - started) * 1000)
-        return Stream(events=_chain(held, events), first_token_ms=first_token_ms, started=started)
+        held_back = _chain(held, events)
+        return Stream(events=held_back, first_token_ms=first_token_ms, started=started, meter=call.meter)
 
     async def _guard(self, placed: Placed[Stream]) -> AsyncIterator[StreamEvent]:
         """Pass a stream on, and note how it ended; who leaves early has no complaint against the model."""

@@ -57,7 +57,7 @@ class Routed:
         if self._settled:
             return
         self._settled = True
-        usage = self._delivered.usage(self.decision.choice.input_tokens)
+        usage = self.placed.reply.used(self.decision.choice.input_tokens, self._delivered.output_tokens)
         ending = Ending(
             status="partial" if isinstance(error, ProviderError) else "cancelled",
             model_id=self.placed.candidate.model_id,
@@ -115,10 +115,6 @@ class Delivered:
             *(c.arguments for c in self._calls.values()),
         ]
         return estimate_tokens("".join(pieces))
-
-    def usage(self, input_tokens: int) -> Usage:
-        """Bill what was delivered, for want of the provider's own figures."""
-        return Usage(uncached_input_tokens=input_tokens, output_tokens=self.output_tokens, source="estimated")
 
     def completion(self, end: Finished) -> Completion:
         """Make the whole message."""

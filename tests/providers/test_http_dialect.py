@@ -18,6 +18,7 @@ from tests.providers.examples import (
 from tests.providers.examples import sse as written
 from tests.providers.mock_client import Mocked, Pieces
 
+from dynaroute_mcp.catalog import Dialect as DialectName
 from dynaroute_mcp.errors import (
     ProviderError,
     ProviderGarbled,
@@ -98,6 +99,32 @@ async def test_usage_that_never_comes_is_estimated_from_what_was_written() -> No
 async def test_a_stream_that_ends_without_a_finish_reason_is_garbled(body: bytes) -> None:
     with pytest.raises(ProviderGarbled, match="finish reason"):
         await collect(streams(body), call())
+
+
+ANTHROPIC_START = {"input_tokens": 6, "cache_read_input_tokens": 50_000, "output_tokens": 1}
+ANTHROPIC_BEGINS = {"type": "message_start", "message": {"id": "m", "usage": ANTHROPIC_START}}
+GEMINI_TOKENS = {"promptTokenCount": 9, "candidatesTokenCount": 1, "thoughtsTokenCount": 30}
+GEMINI_BEGINS = {"candidates": [{"content": {"parts": [{"text": "Hi"}]}}], "usageMetadata": GEMINI_TOKENS}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "pieces", "told"),
+    [
+        ("openai", [HELLO | {"usage": USAGE["usage"]}], (3, None, 2)),
+        ("anthropic", [ANTHROPIC_BEGINS], (6, 50_000, 1)),
+        ("gemini", [GEMINI_BEGINS], (9, None, 31)),
+    ],
+)
+async def test_what_a_stream_told_of_its_tokens_outlives_its_breaking_off(
+    dialect: DialectName, pieces: list[object], told: tuple[int, int | None, int]
+) -> None:
+    one = call(dialect)
+
+    with pytest.raises(ProviderGarbled):
+        await collect(streams(written(*pieces)), one)
+
+    assert one.meter.reported is not None
+    assert (one.meter.reported.input, one.meter.reported.cache_read, one.meter.reported.output) == told
 
 
 @pytest.mark.parametrize("bad", [b"data: {oops\n\n", b"data: 7\n\n", b"data: " + b"[" * 5_000 + b"\n\n"])

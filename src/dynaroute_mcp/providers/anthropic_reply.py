@@ -239,6 +239,7 @@ class MessagesReader:
             yield from self._block_stops(event.index)
         elif event.type == "message_delta":
             self._last_usage = event.usage or self._last_usage
+            self._call.meter.reported = self._reported
             self._stop_reason = (event.delta and event.delta.stop_reason) or self._stop_reason
         self.ended = event.type == "message_stop"
 
@@ -250,15 +251,20 @@ class MessagesReader:
             _check_silence(self._call, self._stop_reason)
         return Ending(
             finish_reason=_finish(self._stop_reason, calls_tools=bool(self._tools)),
-            reported=_reported(self._first_usage, self._last_usage),
+            reported=self._reported,
             wire_model=self._model,
             response_id=self._id,
         )
+
+    @property
+    def _reported(self) -> Reported | None:
+        return _reported(self._first_usage, self._last_usage)
 
     def _begin(self, message: _Message) -> None:
         self._id = message.id
         self._model = message.model or self._model
         self._first_usage = message.usage
+        self._call.meter.reported = self._reported
 
     def _block_starts(self, index: int, block: _Block) -> Iterator[StreamEvent]:
         if block.type == "text" and block.text:

@@ -48,6 +48,13 @@ class Clocks:
     """A whole non-streaming answer."""
 
 
+@dataclass(slots=True)
+class Meter:
+    """What a provider has said so far of the tokens of a call: it counts even where the answer breaks off."""
+
+    reported: Reported | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One try at one model."""
@@ -60,6 +67,7 @@ class Call:
     input_tokens: int
     """Estimate, the last resort when the provider reports no usage."""
     clocks: Clocks = Clocks()
+    meter: Meter = field(default_factory=Meter, compare=False)
 
 
 class Dialect(Protocol):

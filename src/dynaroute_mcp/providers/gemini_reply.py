@@ -192,7 +192,7 @@ class ContentReader:
         self._model = chunk.modelVersion or self._model
         self._id = chunk.responseId or self._id
         if chunk.usageMetadata is not None and chunk.usageMetadata.counts:
-            self._usage = chunk.usageMetadata
+            self._usage, self._call.meter.reported = chunk.usageMetadata, _reported(chunk.usageMetadata)
         for candidate in [each for each in chunk.candidates or () if each.index in _FIRST][:1]:
             content = candidate.content or _Content()
             for part in content.parts or ():

@@ -284,7 +284,8 @@ class ChatReader:
         chunk = _parse(self._call, document)
         self._model = chunk.model or self._model
         self._id = self._id or chunk.id
-        self._usage = _usage_of(chunk) or self._usage
+        if (usage := _usage_of(chunk)) is not None:
+            self._usage, self._call.meter.reported = usage, _reported(usage)
         for choice in [each for each in chunk.choices or () if each.index in _FIRST][:1]:
             message = choice.delta or self._unsaid(choice) or _Message()
             yield from self._deltas(message, _chances(self._call, choice))
