@@ -8,7 +8,19 @@ from pathlib import Path
 import anyio
 import pytest
 from inline_snapshot import snapshot
-from tests.scripted import ASK, LUNA, SOL, Fixed, Script, Time, failure, scripted_core, settings
+from tests.scripted import (
+    ASK,
+    CATALOG,
+    LUNA,
+    SOL,
+    START,
+    Fixed,
+    Script,
+    Time,
+    failure,
+    scripted_core,
+    settings,
+)
 
 from dynaroute_mcp import errors
 from dynaroute_mcp.accounts import LOCAL
@@ -22,6 +34,7 @@ from dynaroute_mcp.errors import (
     StreamBroken,
     UnknownName,
 )
+from dynaroute_mcp.pricing import price
 from dynaroute_mcp.providers.base import Call
 from dynaroute_mcp.providers.usage import Reported
 from dynaroute_mcp.runtime import Core
@@ -362,6 +375,49 @@ async def test_a_cut_stream_is_billed_for_what_arrived_where_the_provider_had_co
     assert row.outcome is not None
     assert row.outcome.usage.input_tokens == 7
     assert row.outcome.usage.output_tokens > 1
+
+
+async def test_failed_tries_that_their_provider_bills_are_part_of_the_cost(tmp_path: Path) -> None:
+    garbled = failure(errors.ProviderGarbled)
+    script = Script(failures={LUNA: [garbled]}, told=Reported(input=100_000, output=1_000), usage=USED)
+
+    async with scripted_core(settings(tmp_path), script) as core:
+        answer = await core.router.complete(for_model(LUNA), LOCAL)
+        row = await only_row(core)
+        repriced = await core.reports.reprice(write=False)
+    plain = price(CATALOG, LUNA, START, USED)
+    lost = price(CATALOG, LUNA, START, Usage(uncached_input_tokens=100_000, output_tokens=1_000))
+
+    assert row.outcome is not None
+    assert row.outcome.cost is not None
+    assert plain is not None
+    assert lost is not None
+    assert answer.cost is not None
+    assert answer.gpt41 is not None
+    assert row.outcome.usage == USED
+    assert row.outcome.cost.total_usd == answer.cost.total_usd == plain.total_usd + lost.total_usd
+    assert answer.gpt41.saved_usd == answer.gpt41.baseline_usd - answer.cost.total_usd
+    assert "$0.0105 of the cost went to failed tries, which their providers bill too." in answer.notes
+    assert repriced == ()
+
+
+async def test_a_request_that_failed_costs_what_its_providers_said_that_the_tries_took(
+    tmp_path: Path,
+) -> None:
+    script = Script(always=failure(errors.ProviderGarbled), told=Reported(input=100_000, output=1_000))
+
+    async with scripted_core(settings(tmp_path), script) as core:
+        with pytest.raises(errors.ProviderGarbled):
+            await core.router.complete(for_model(LUNA), LOCAL)
+        row = await only_row(core)
+        repriced = await core.reports.reprice(write=False)
+        used = (await core.accounts.subscription(LOCAL)).spent
+
+    assert row.outcome is not None
+    assert row.outcome.cost is not None
+    assert len(row.outcome.attempts) == 2
+    assert row.outcome.cost.total_usd == used.usd_this_month == Decimal("0.021")
+    assert repriced == ()
 
 
 async def test_a_consumer_who_leaves_early_is_billed_for_what_was_delivered(tmp_path: Path) -> None:

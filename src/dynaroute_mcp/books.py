@@ -28,7 +28,7 @@ from dynaroute_mcp.limits import (
 )
 from dynaroute_mcp.overcount import HONEST, SMALL_PROMPT_TOKENS, Overcounts
 from dynaroute_mcp.policy import Expectation, Pin
-from dynaroute_mcp.pricing import NOTHING, price, saving, saving_pct
+from dynaroute_mcp.pricing import NOTHING, both, lost, price, saving, saving_pct
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.store.base import Store
 from dynaroute_mcp.store.rows import json_text
@@ -129,6 +129,8 @@ class Bill:
     baseline: Saving | None = None
     versus_highest_pct: Decimal | None = None
     latency_ms: int = 0
+    wasted_usd: Decimal | None = None
+    """The part of the cost that went to tries of which nothing came."""
     recorded: bool = True
     left: Mapping[str, Left] | None = None
     """Of the caller's own limits; `None` where that is not known."""
@@ -280,12 +282,14 @@ class Books:
 
     def _bill(self, decision: Decision, ending: Ending, at: datetime) -> Bill:
         latency_ms = round((self._ambient.monotonic() - decision.started) * 1000)
-        if not ending.answered:
-            return Bill(cost=NOTHING, latency_ms=latency_ms)
         catalog = self._availability.catalog
+        wasted = lost(catalog, ending.attempts, at)
+        if not ending.answered:
+            return Bill(cost=wasted or NOTHING, latency_ms=latency_ms)
         cost = price(catalog, ending.model_id, at, ending.usage)
         if cost is None:
             return Bill(cost=None, latency_ms=latency_ms)
+        cost = both(cost, wasted)
         if decision.overhead:
             return Bill(cost=cost, latency_ms=latency_ms)
         dearest = decision.choice.dearest_id
@@ -298,6 +302,7 @@ class Books:
             baseline=gpt41 if own == GPT41 else self._saving(own, decision, ending, paid_usd, at),
             versus_highest_pct=saving_pct(most.total_usd, paid_usd) if most else None,
             latency_ms=latency_ms,
+            wasted_usd=wasted.total_usd if wasted else None,
         )
 
     def _saving(

@@ -224,7 +224,7 @@ class Calling:
             try:
                 reply = await ask(call)
             except ProviderError as error:
-                self._failed(trail, candidate, error, started)
+                self._failed(trail, candidate, error, started, call)
                 wait_s = self._wait(attempt, wait_s, error)
                 if not self._may_retry(trail, attempt, wait_s, error) or (self._shut_out(error) and not last):
                     raise
@@ -368,7 +368,9 @@ class Calling:
             )
         )
 
-    def _failed(self, trail: _Trail, candidate: Candidate, error: ProviderError, started: float) -> None:
+    def _failed(  # what was tried, how it went, and what it took
+        self, trail: _Trail, candidate: Candidate, error: ProviderError, started: float, call: Call
+    ) -> None:
         latency_s = self._monotonic() - started
         self._health.failed(candidate.model_id, error, self._clock(), latency_s)
         trail.attempts.append(
@@ -379,10 +381,19 @@ class Calling:
                 status=error.status,
                 latency_ms=round(latency_s * 1000),
                 message=str(error),
+                usage=_taken(call),
             )
         )
         facts = {"model": candidate.model_id, "code": error.code, "status": error.status}
         logger.log(logging.WARNING if error.alert else logging.INFO, "a provider failed", extra=facts)
+
+
+def _taken(call: Call) -> Usage | None:
+    """What a try took that came to nothing; `None` where its provider did not tell."""
+    told = call.meter.reported
+    return (
+        None if told is None else believe(told, input_estimate=call.input_tokens, output_estimate=lambda: 0)
+    )
 
 
 async def _chain(held: Sequence[StreamEvent], rest: AsyncIterator[StreamEvent]) -> AsyncIterator[StreamEvent]:

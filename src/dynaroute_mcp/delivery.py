@@ -6,6 +6,7 @@ from dataclasses import replace
 from dynaroute_mcp.books import Bill, Books, Decision, Ending
 from dynaroute_mcp.calling import Placed, Stream
 from dynaroute_mcp.errors import ProviderError, StreamBroken
+from dynaroute_mcp.policy.wording import dollars
 from dynaroute_mcp.refining import added
 from dynaroute_mcp.tokens import estimate_tokens
 from dynaroute_mcp.types import (
@@ -192,5 +193,11 @@ def answer_of(
         sandbox=decision.simulated,
         recorded=bill.recorded,
         left=bill.left,
-        notes=decision.choice.notes,
+        notes=(*decision.choice.notes, *_wasted(bill)),
     )
+
+
+def _wasted(bill: Bill) -> tuple[str, ...]:
+    if not bill.wasted_usd:
+        return ()
+    return (f"{dollars(bill.wasted_usd)} of the cost went to failed tries, which their providers bill too.",)

@@ -17,7 +17,7 @@ from dynaroute_mcp.errors import InvalidRequest, NotFound, StoreUnavailable
 from dynaroute_mcp.health import Figures, Health, ModelHealth, Try, figures, tries_of
 from dynaroute_mcp.limits import window
 from dynaroute_mcp.policy import levels_served
-from dynaroute_mcp.pricing import NOTHING, Rates, current_rates, gpt41_saving, price
+from dynaroute_mcp.pricing import NOTHING, Rates, both, current_rates, gpt41_saving, lost, price
 from dynaroute_mcp.store.base import CallFilter, CallRow, Store, Totals, Waits
 from dynaroute_mcp.taxonomy import Level
 from dynaroute_mcp.types import Ambient, Caller, Cost, Saving, Usage
@@ -241,6 +241,7 @@ class Reports:
             return None
         catalog = self._availability.catalog
         now = price(catalog, outcome.model_id, outcome.finished_at, outcome.usage)
+        now = now and both(now, lost(catalog, outcome.attempts, outcome.finished_at))
         if now is None or (outcome.cost is not None and _nano(now) == _nano(outcome.cost)):
             return None
         return outcome.cost, now

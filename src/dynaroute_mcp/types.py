@@ -491,6 +491,8 @@ class Attempt:
     latency_ms: int
     message: str = ""
     """Why it failed, in our words: a provider's own text may hold secrets."""
+    usage: Usage | None = None
+    """Of a failed try, what its provider says that it took all the same: that is paid for though nothing came of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from tests.providers.examples import (
 from tests.providers.examples import sse as written
 from tests.providers.mock_client import Mocked, Pieces
 
+from dynaroute_mcp.catalog import Constraints
 from dynaroute_mcp.catalog import Dialect as DialectName
 from dynaroute_mcp.errors import (
     ProviderError,
@@ -125,6 +126,36 @@ async def test_what_a_stream_told_of_its_tokens_outlives_its_breaking_off(
 
     assert one.meter.reported is not None
     assert (one.meter.reported.input, one.meter.reported.cache_read, one.meter.reported.output) == told
+
+
+RESPONSES_USAGE = {"input_tokens": 9, "output_tokens": 4}
+
+
+@pytest.mark.parametrize(
+    ("one", "reply", "told"),
+    [
+        (call(), {"choices": [], "usage": USAGE["usage"]}, (3, 2)),
+        (call("anthropic"), {"content": [], "stop_reason": "end_turn", "usage": ANTHROPIC_START}, (6, 1)),
+        (
+            call("gemini"),
+            {"candidates": [{"finishReason": "MALFORMED_FUNCTION_CALL"}], "usageMetadata": GEMINI_TOKENS},
+            (9, 31),
+        ),
+        (
+            call(constraints=Constraints(needs_responses=True)),
+            {"status": "failed", "usage": RESPONSES_USAGE},
+            (9, 4),
+        ),
+    ],
+)
+async def test_what_an_answer_took_that_can_not_be_used_is_known(
+    one: Call, reply: object, told: tuple[int, int]
+) -> None:
+    with pytest.raises(ProviderError):
+        await complete(answers(reply), one)
+
+    assert one.meter.reported is not None
+    assert (one.meter.reported.input, one.meter.reported.output) == told
 
 
 @pytest.mark.parametrize("bad", [b"data: {oops\n\n", b"data: 7\n\n", b"data: " + b"[" * 5_000 + b"\n\n"])

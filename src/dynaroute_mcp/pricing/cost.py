@@ -1,5 +1,6 @@
 """What tokens cost, by the row in force at an instant."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -7,7 +8,7 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from dynaroute_mcp.catalog import Calendar, Catalog, Price, UsdPerMtok
-from dynaroute_mcp.types import Cost, Usage
+from dynaroute_mcp.types import Attempt, Cost, Usage
 
 Processing = Literal["standard", "batch"]
 
@@ -62,6 +63,30 @@ def price(
     at = at.astimezone(UTC)
     sheet = _sheet(catalog, model_id, at.date(), processing)
     return None if sheet is None else cost_at(sheet.rates(usage.input_tokens, at), usage, sheet.basis)
+
+
+def lost(catalog: Catalog, attempts: Iterable[Attempt], at: datetime) -> Cost | None:
+    """What failed tries cost all the same, as far as their providers told and prices are known; `None` is nothing."""
+    found = [price(catalog, each.model_id, at, each.usage) for each in attempts if each.usage is not None]
+    costs = [cost for cost in found if cost is not None]
+    if not costs:
+        return None
+    return Cost(
+        input_usd=sum((cost.input_usd for cost in costs), ZERO),
+        output_usd=sum((cost.output_usd for cost in costs), ZERO),
+        basis=" + ".join(dict.fromkeys(f"{cost.basis} for failed tries" for cost in costs)),
+    )
+
+
+def both(cost: Cost, more: Cost | None) -> Cost:
+    """Two costs in one."""
+    if more is None:
+        return cost
+    return Cost(
+        input_usd=cost.input_usd + more.input_usd,
+        output_usd=cost.output_usd + more.output_usd,
+        basis=f"{cost.basis} + {more.basis}",
+    )
 
 
 def quote(

@@ -35,6 +35,7 @@ def answers_by_tool(call: Call, request: ChatRequest) -> bool:
 def read_reply(call: Call, reply: object) -> tuple[tuple[Part, ...], Ending]:
     """Read a whole reply; see `Translation`."""
     parsed = _parse(call, reply)
+    reported = call.meter.reported = _reported(parsed.usage)
     if parsed.content is None or not parsed.stop_reason:
         raise failure.garbled(call, "it holds no content or no stop reason")
     if not parsed.content:
@@ -46,7 +47,7 @@ def read_reply(call: Call, reply: object) -> tuple[tuple[Part, ...], Ending]:
         finish_reason=_finish(
             parsed.stop_reason, calls_tools=any(isinstance(part, ToolCall) for part in parts)
         ),
-        reported=_reported(parsed.usage),
+        reported=reported,
         wire_model=parsed.model or call.model.wire_id,
         response_id=parsed.id,
     )

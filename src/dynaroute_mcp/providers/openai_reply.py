@@ -29,6 +29,7 @@ from dynaroute_mcp.types import (
 def read_reply(call: Call, reply: object) -> tuple[tuple[Part, ...], Ending]:
     """Read a whole reply; see `Translation`."""
     parsed = _parse(call, reply)
+    reported = call.meter.reported = _reported(_usage_of(parsed))
     if not parsed.choices:
         raise failure.garbled(call, "it holds no choice")
     choice = parsed.choices[0]
@@ -39,7 +40,7 @@ def read_reply(call: Call, reply: object) -> tuple[tuple[Part, ...], Ending]:
         raise failure.garbled(call, "it gives no finish reason")
     return parts, Ending(
         finish_reason="content_filter" if message.refusal else finish,
-        reported=_reported(_usage_of(parsed)),
+        reported=reported,
         wire_model=parsed.model or call.model.wire_id,
         response_id=parsed.id,
     )

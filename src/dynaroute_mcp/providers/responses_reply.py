@@ -90,6 +90,7 @@ class _Event(Theirs):
 
 def _parse(call: Call, document: object) -> _Response:
     response = failure.parsed(call, _Response, document, "response")
+    call.meter.reported = _reported(response.usage)
     _raise_error(call, response, document)
     return response
 
@@ -180,6 +181,7 @@ class ResponseReader:
         if event.error or event.type == "error":
             raise failure.in_band(self._call, document)
         if event.response is not None:
+            self._call.meter.reported = _reported(event.response.usage)
             inner = document.get("response") if isinstance(document, dict) else None
             _raise_error(self._call, event.response, inner)
         if event.type in _LAST:

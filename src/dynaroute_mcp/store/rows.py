@@ -4,6 +4,7 @@ Figures are clamped to what no honest call reaches, so that sums over many rows 
 """
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
@@ -40,6 +41,7 @@ _MAX_USD = MAX_AMOUNT / NANO
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _INTENT_WIDTH = INTENT_COLUMNS.count(",") + 1
+_USAGE_WIDTH = 7
 
 
 def to_micros(at: datetime) -> int:
@@ -117,13 +119,7 @@ def outcome_values(outcome: Outcome) -> Row:
         outcome.status,
         outcome.model_id,
         outcome.provider,
-        amount(usage.uncached_input_tokens),
-        amount(usage.cache_read_tokens),
-        amount(usage.cache_write_5m_tokens),
-        amount(usage.cache_write_1h_tokens),
-        amount(usage.output_tokens),
-        amount(usage.reasoning_tokens),
-        usage.source,
+        *_usage_values(usage),
         *cost_values(cost),
         to_nano(outcome.gpt41_usd),
         to_nano(outcome.baseline_usd),
@@ -230,8 +226,8 @@ def _read_intent(row: Row) -> Intent:
 
 
 def _read_outcome(request_id: str, row: Row) -> Outcome:
-    finished_at, status, model_id, provider, uncached, cache_read, write_5m, write_1h, *rest = row
-    output, reasoning, source, cost, input_cost, basis, gpt41, baseline, latency, *last = rest
+    finished_at, status, model_id, provider, *rest = row
+    cost, input_cost, basis, gpt41, baseline, latency, *last = rest[_USAGE_WIDTH:]
     first_token, attempts, error_code, finish_reason = last
     return Outcome(
         request_id=request_id,
@@ -239,15 +235,7 @@ def _read_outcome(request_id: str, row: Row) -> Outcome:
         status=status,
         model_id=model_id,
         provider=provider,
-        usage=Usage(
-            uncached_input_tokens=uncached,
-            cache_read_tokens=cache_read,
-            cache_write_5m_tokens=write_5m,
-            cache_write_1h_tokens=write_1h,
-            output_tokens=output,
-            reasoning_tokens=reasoning,
-            source=source,
-        ),
+        usage=_read_usage(rest[:_USAGE_WIDTH]),
         cost=None if cost is None else _read_cost(cost, input_cost, basis),
         gpt41_usd=from_nano(gpt41),
         baseline_usd=from_nano(baseline),
@@ -265,7 +253,38 @@ def _read_cost(total: int, for_input: int, basis: str) -> Cost:
 
 def _attempts_text(attempts: tuple[Attempt, ...]) -> str:
     return json_text(
-        [[a.model_id, a.provider, a.outcome, a.status, amount(a.latency_ms), a.message] for a in attempts]
+        [
+            [
+                *(a.model_id, a.provider, a.outcome, a.status, amount(a.latency_ms), a.message),
+                *(_usage_values(a.usage) if a.usage else ()),
+            ]
+            for a in attempts
+        ]
+    )
+
+
+def _usage_values(usage: Usage) -> Row:
+    return (
+        amount(usage.uncached_input_tokens),
+        amount(usage.cache_read_tokens),
+        amount(usage.cache_write_5m_tokens),
+        amount(usage.cache_write_1h_tokens),
+        amount(usage.output_tokens),
+        amount(usage.reasoning_tokens),
+        usage.source,
+    )
+
+
+def _read_usage(row: Sequence[Any]) -> Usage:  # Any: as SQLite and JSON give it
+    uncached, cache_read, write_5m, write_1h, output, reasoning, source = row
+    return Usage(
+        uncached_input_tokens=uncached,
+        cache_read_tokens=cache_read,
+        cache_write_5m_tokens=write_5m,
+        cache_write_1h_tokens=write_1h,
+        output_tokens=output,
+        reasoning_tokens=reasoning,
+        source=source,
     )
 
 
@@ -278,8 +297,9 @@ def _read_attempts(packed: str) -> tuple[Attempt, ...]:
             status=status,
             latency_ms=latency_ms,
             message=message,
+            usage=_read_usage(taken) if taken else None,
         )
-        for model_id, provider, outcome, status, latency_ms, message in json.loads(packed)
+        for model_id, provider, outcome, status, latency_ms, message, *taken in json.loads(packed)
     )
 
 
