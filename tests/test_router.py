@@ -420,6 +420,26 @@ async def test_a_request_that_failed_costs_what_its_providers_said_that_the_trie
     assert repriced == ()
 
 
+async def test_a_call_whose_price_is_found_later_was_always_compared_with_the_baselines(
+    tmp_path: Path,
+) -> None:
+    chosen = settings(tmp_path, baseline_model="claude-opus-4")
+
+    async with scripted_core(chosen, Script(usage=USED)) as core:
+        unpriced = {name: rows for name, rows in CATALOG.prices.items() if name != LUNA}
+        core.availability._catalog = replace(CATALOG, prices=unpriced)
+        answer = await core.router.complete(for_model(LUNA), LOCAL)
+        before = (await core.reports.usage(LOCAL)).total
+        core.availability._catalog = CATALOG
+        await core.reports.reprice(write=True)
+        after = (await core.reports.usage(LOCAL)).total
+
+    assert (answer.cost, answer.gpt41, answer.baseline) == (None, None, None)
+    assert (before.unpriced, before.cost_usd, before.gpt41_usd) == (1, Decimal(0), Decimal(0))
+    assert after.unpriced == 0
+    assert 0 < after.cost_usd < after.gpt41_usd < after.baseline_usd
+
+
 async def test_a_consumer_who_leaves_early_is_billed_for_what_was_delivered(tmp_path: Path) -> None:
     script = Script(
         events=(TextDelta(text="One"), TextDelta(text=" two"), Finished(finish_reason="stop", usage=USED))

@@ -128,6 +128,9 @@ class Bill:
     gpt41: Saving | None = None
     baseline: Saving | None = None
     versus_highest_pct: Decimal | None = None
+    gpt41_usd: Decimal = Decimal(0)
+    """What is recorded of the baselines, also of a call whose price is only found later."""
+    baseline_usd: Decimal = Decimal(0)
     latency_ms: int = 0
     wasted_usd: Decimal | None = None
     """The part of the cost that went to tries of which nothing came."""
@@ -287,20 +290,22 @@ class Books:
         if not ending.answered:
             return Bill(cost=wasted or NOTHING, latency_ms=latency_ms)
         cost = price(catalog, ending.model_id, at, ending.usage)
-        if cost is None:
-            return Bill(cost=None, latency_ms=latency_ms)
-        cost = both(cost, wasted)
+        cost = cost and both(cost, wasted)
         if decision.overhead:
             return Bill(cost=cost, latency_ms=latency_ms)
         dearest = decision.choice.dearest_id
         most = price(catalog, dearest, at, ending.usage) if dearest else None
-        paid_usd = cost.total_usd + (decision.classifying.total_usd if decision.classifying else 0)
+        paid_usd = cost.total_usd if cost else Decimal(0)
+        paid_usd += decision.classifying.total_usd if decision.classifying else 0
         gpt41, own = self._saving(GPT41, decision, ending, paid_usd, at), self._settings.baseline_model
+        baseline = gpt41 if own == GPT41 else self._saving(own, decision, ending, paid_usd, at)
         return Bill(
             cost=cost,
-            gpt41=gpt41,
-            baseline=gpt41 if own == GPT41 else self._saving(own, decision, ending, paid_usd, at),
-            versus_highest_pct=saving_pct(most.total_usd, paid_usd) if most else None,
+            gpt41=gpt41 if cost else None,
+            baseline=baseline if cost else None,
+            gpt41_usd=gpt41.baseline_usd if gpt41 else Decimal(0),
+            baseline_usd=baseline.baseline_usd if baseline else Decimal(0),
+            versus_highest_pct=saving_pct(most.total_usd, paid_usd) if most and cost else None,
             latency_ms=latency_ms,
             wasted_usd=wasted.total_usd if wasted else None,
         )
@@ -335,7 +340,6 @@ class Books:
         )
 
     def _outcome(self, decision: Decision, ending: Ending, bill: Bill, at: datetime) -> Outcome:
-        zero = Decimal(0)
         return Outcome(
             request_id=decision.request_id,
             finished_at=at,
@@ -344,8 +348,8 @@ class Books:
             provider=ending.provider,
             usage=ending.usage,
             cost=bill.cost,
-            gpt41_usd=bill.gpt41.baseline_usd if bill.gpt41 else zero,
-            baseline_usd=bill.baseline.baseline_usd if bill.baseline else zero,
+            gpt41_usd=bill.gpt41_usd,
+            baseline_usd=bill.baseline_usd,
             latency_ms=bill.latency_ms,
             first_token_ms=ending.first_token_ms,
             attempts=ending.attempts,
