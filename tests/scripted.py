@@ -26,6 +26,7 @@ from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.settings import CallSettings, Settings
 from dynaroute_mcp.store.base import Store
 from dynaroute_mcp.store.sqlite import open_store
+from dynaroute_mcp.tally import Tally
 from dynaroute_mcp.taxonomy import Category, Level
 from dynaroute_mcp.types import (
     Ambient,
@@ -199,12 +200,13 @@ async def scripted_core(
         return Lane(calling=calling, health=health)
 
     real = lane(lambda: availability.endpoints)
+    tally = Tally()
     async with open_store(chosen.database) as opened:
         books_store = store or opened
         router = Router(
             classifier=classifier or Fixed(),
             availability=availability,
-            books=Books(books_store, availability, chosen, ambient),
+            books=Books(books_store, availability, chosen, ambient, tally),
             real=real,
             sandbox=lane(lambda: stand_ins),
             settings=chosen,
@@ -217,4 +219,5 @@ async def scripted_core(
             availability=availability,
             settings=chosen,
             store=books_store,
+            tally=tally,
         )

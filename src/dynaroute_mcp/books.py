@@ -32,6 +32,7 @@ from dynaroute_mcp.pricing import NOTHING, both, lost, price, saving, saving_pct
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.store.base import Store
 from dynaroute_mcp.store.rows import json_text
+from dynaroute_mcp.tally import Tally
 from dynaroute_mcp.taxonomy import Category, Level
 from dynaroute_mcp.types import (
     Ambient,
@@ -191,7 +192,12 @@ class Books:
     """Reserves, prices and records."""
 
     def __init__(
-        self, store: Store, availability: Availability, settings: Settings, ambient: Ambient
+        self,
+        store: Store,
+        availability: Availability,
+        settings: Settings,
+        ambient: Ambient,
+        tally: Tally | None = None,
     ) -> None:
         margin = availability.catalog.ladder.input_margin
         self.experience = Experience(store, margin)
@@ -200,6 +206,7 @@ class Books:
         self._availability = availability
         self._settings = settings
         self._ambient = ambient
+        self.tally = tally or Tally()
 
     async def standing(self, caller: Caller, at: datetime) -> Standing:
         """Read what limits a caller.
@@ -255,6 +262,8 @@ class Books:
         finished_at = self._ambient.clock()
         bill = self._bill(decision, ending, finished_at)
         self._learn(decision, ending)
+        used = (ending.model_id, ending.usage, ending.attempts)
+        self.tally.count(*used, bill.cost, bill.gpt41_usd, simulated=decision.simulated)
         if not reserved:
             return replace(bill, recorded=False)
         outcome = self._outcome(decision, ending, bill, finished_at)

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,7 @@ from dynaroute_mcp.router import Lane, Router
 from dynaroute_mcp.settings import HOME, Settings, if_there, read_settings
 from dynaroute_mcp.store.base import Store
 from dynaroute_mcp.store.sqlite import SqliteStore, open_store
+from dynaroute_mcp.tally import Tally
 from dynaroute_mcp.tokens import estimate_tokens
 from dynaroute_mcp.types import Ambient, Caller
 from dynaroute_mcp.vault import Vault
@@ -77,6 +78,7 @@ class Core:
     store: Store
     local: LocalModels | None = None
     """Of the servers on this machine; `None` where nobody looks for them."""
+    tally: Tally = field(default_factory=Tally)
 
     async def caller(self) -> Caller:
         """Tell on whose behalf this process speaks: `DYNAROUTE_API_KEY`'s owner, else the local owner.
@@ -98,14 +100,15 @@ def load_settings(config: Path | None = None, environ: Mapping[str, str] = os.en
 
 
 @asynccontextmanager
-async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIterator[Core]:
-    """Open a core for the life of a process.
+async def open_core(
+    settings: Settings, ambient: Ambient = AMBIENT, tally: Tally | None = None
+) -> AsyncIterator[Core]:
+    """Open a core for the life of a process; a tally counts on where another core of the process left off.
 
     Raises:
         ConfigurationInvalid: the catalog or its overlay is wrong; names file and field.
     """
-    overlay = settings.catalog_overlay or if_there(HOME / "catalog.yaml")
-    catalog = await anyio.to_thread.run_sync(load_catalog, None, overlay)
+    catalog = await anyio.to_thread.run_sync(_catalog, settings)
     classifier = await anyio.to_thread.run_sync(_judge, settings)
     async with (
         open_store(settings.database) as store,
@@ -118,7 +121,7 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
         availability = Availability(
             catalog, settings, local.find if local else None, partial(listed_models, wire), vault
         )
-        books = Books(store, availability, settings, ambient)
+        books = Books(store, availability, settings, ambient, tally)
         stand_ins = _stand_ins(catalog)
         real = _lane(availability, spoken, lambda: availability.endpoints, settings, ambient)
         reports = Reports(store, availability, ambient, real.health)
@@ -145,6 +148,7 @@ async def open_core(settings: Settings, ambient: Ambient = AMBIENT) -> AsyncIter
                 settings=settings,
                 store=store,
                 local=local,
+                tally=books.tally,
             )
 
 
@@ -167,6 +171,10 @@ def _local(
         untested=settings.untested_local_level,
         clock=ambient.clock,
     )
+
+
+def _catalog(settings: Settings) -> Catalog:
+    return load_catalog(None, settings.catalog_overlay or if_there(HOME / "catalog.yaml"))
 
 
 def _judge(settings: Settings) -> Classifier:

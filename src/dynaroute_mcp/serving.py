@@ -33,6 +33,7 @@ from dynaroute_mcp.gateway.connections import Patient, let_in
 from dynaroute_mcp.mcp_server.opening import LazyCore, check_binding
 from dynaroute_mcp.runtime import AMBIENT, Core, open_core
 from dynaroute_mcp.settings import Settings
+from dynaroute_mcp.tally import Tally
 
 logger = logging.getLogger(__name__)
 
@@ -301,11 +302,11 @@ class Front:
         allowed_hosts: Collection[str],
         *,
         reread: Callable[[], Settings] | None = None,
-        opener: Callable[[Settings], AbstractAsyncContextManager[Core]] = open_core,
+        opener: Callable[[Settings], AbstractAsyncContextManager[Core]] | None = None,
     ) -> None:
         self._settings = settings
         self._reread = reread
-        self._hub = Hub(opener)
+        self._hub = Hub(opener or partial(open_core, tally=Tally()))
         self._gateway = create_gateway(self._hub, AMBIENT, allowed_hosts=allowed_hosts)
         self._mcp = LateFace(partial(self._make_mcp, transport, allowed_hosts))
         self._mcp_roots = _ROOTS[transport]

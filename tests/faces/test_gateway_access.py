@@ -2,20 +2,23 @@
 
 import gzip
 import json
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from tests.faces.gateway_door import ADMIN, CHAT, HELLO, Wire, door
-from tests.scripted import START, Script
+from tests.scripted import ASK, SOL, START, Script, failure
 
-from dynaroute_mcp.accounts import Accounts, Subscription, new_secret
-from dynaroute_mcp.errors import StoreUnavailable
+from dynaroute_mcp.accounts import LOCAL, Accounts, Subscription, new_secret
+from dynaroute_mcp.errors import ProviderGarbled, StoreUnavailable
 from dynaroute_mcp.gateway import receiving
 from dynaroute_mcp.gateway.auth import FAILURES_A_MINUTE
-from dynaroute_mcp.types import Caller
+from dynaroute_mcp.providers.usage import Reported
+from dynaroute_mcp.types import Caller, TextDelta, Usage
 
 ENVELOPE = {"message", "type", "code", "reason", "param", "request_id"}
 
@@ -441,3 +444,31 @@ async def test_the_health_of_models_is_open_to_this_machine_and_to_the_admin_tok
     assert f'dynaroute_model_rests_seconds{{model="{row["id"]}"}} 0' in counted.text
     assert f'dynaroute_model_answer_seconds{{model="{row["id"]}",quantile="0.5"}} 0' in counted.text
     assert f'dynaroute_model_tokens_per_second{{model="{row["id"]}"}}' not in counted.text
+
+
+async def test_metrics_count_what_the_books_do_however_a_call_ended(tmp_path: Path) -> None:
+    told = Reported(input=100_000, output=1_000)
+    script = Script(usage=Usage(uncached_input_tokens=1_000, output_tokens=500), told=told)
+    async with door(tmp_path, script) as at:
+        await at.chat(model=SOL)
+        script.always = failure(ProviderGarbled)
+        await at.chat(model=SOL)
+        script.always, script.events = None, (TextDelta(text="One"), TextDelta(text=" two"))
+        async with at.core.router.stream(replace(ASK, model=SOL), LOCAL) as routed:
+            async for _ in routed:
+                break
+        total = (await at.core.reports.usage(LOCAL, everyone=True)).total
+        counted = (await at.stranger.get("/metrics")).text.splitlines()
+
+    shown = {
+        name: Decimal(value)
+        for name, _, value in (line.rpartition(" ") for line in counted if line[0] != "#")
+    }
+    assert total.requests == 3
+    assert shown[f'dynaroute_cost_usd_total{{model="{SOL}"}}'] == total.cost_usd
+    assert shown["dynaroute_saved_usd_total"] == total.gpt41_usd - total.cost_usd
+    assert shown[f'dynaroute_tokens_total{{model="{SOL}",kind="input"}}'] == total.input_tokens
+    assert shown[f'dynaroute_tokens_total{{model="{SOL}",kind="output"}}'] == total.output_tokens
+    assert shown[f'dynaroute_attempts_total{{model="{SOL}",outcome="ok"}}'] == 2
+    assert shown[f'dynaroute_attempts_total{{model="{SOL}",outcome="provider_garbled"}}'] == 2
+    assert "# TYPE dynaroute_saved_usd_total gauge" in counted

@@ -113,9 +113,7 @@ class Job:
         yield from encode.ending(answer, head, self._dropped, usage_apart=self._usage_apart)
 
     def done(self, answer: Answer) -> None:
-        """Count an answer, and keep it if the caller asked for it."""
-        if self.found is None:
-            self._desk.metrics.answered(answer)
+        """Keep an answer if the caller asked for it."""
         if self._key:
             self._desk.cache.keep(self._key, answer, self._ttl_s)
 

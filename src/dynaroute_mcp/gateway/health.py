@@ -7,7 +7,7 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from dynaroute_mcp.gateway.encode import as_json
-from dynaroute_mcp.gateway.metrics import MEDIA_TYPE, vital_gauges
+from dynaroute_mcp.gateway.metrics import MEDIA_TYPE, sums, vital_gauges
 from dynaroute_mcp.gateway.session import desk_of
 from dynaroute_mcp.results import HealthReport
 
@@ -61,5 +61,6 @@ async def models(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Tell what was counted, and how the models are."""
     desk = desk_of(request)
-    vitals = (await desk.core()).reports.vitals_here()
-    return Response(desk.metrics.text() + "".join(vital_gauges(vitals)), media_type=MEDIA_TYPE)
+    core = await desk.core()
+    shown = (desk.metrics.text(), *sums(core.tally), *vital_gauges(core.reports.vitals_here()))
+    return Response("".join(shown), media_type=MEDIA_TYPE)

@@ -5,6 +5,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final, Protocol
 
 from starlette.routing import Route
@@ -12,17 +13,13 @@ from starlette.types import Scope
 
 if TYPE_CHECKING:
     from dynaroute_mcp.reports import Vitals
-    from dynaroute_mcp.types import Answer
+    from dynaroute_mcp.tally import Tally
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 _HELP: Final = {
     "dynaroute_requests_total": "HTTP requests by route and status.",
-    "dynaroute_tokens_total": "Tokens by model and kind.",
-    "dynaroute_cost_usd_total": "Dollars by model.",
-    "dynaroute_saved_usd_total": "Dollars saved against GPT-4.1, signed.",
-    "dynaroute_attempts_total": "Tries at providers by model and outcome.",
     "dynaroute_cache_answers_total": "Answers of the response cache.",
 }
 
@@ -69,18 +66,6 @@ class Metrics:
         """Add to a counter."""
         self._sums[name, tuple(labels.items())] += amount
 
-    def answered(self, answer: "Answer") -> None:
-        """Count what an answer used and cost."""
-        model, used = answer.model_id, answer.completion.usage
-        self.add("dynaroute_tokens_total", used.input_tokens, model=model, kind="input")
-        self.add("dynaroute_tokens_total", used.output_tokens, model=model, kind="output")
-        if answer.cost is not None and not answer.sandbox:
-            self.add("dynaroute_cost_usd_total", float(answer.cost.total_usd), model=model)
-        if answer.gpt41 is not None and not answer.sandbox:
-            self.add("dynaroute_saved_usd_total", float(answer.gpt41.saved_usd))
-        for attempt in answer.attempts:
-            self.add("dynaroute_attempts_total", model=attempt.model_id, outcome=attempt.outcome)
-
     def text(self) -> str:
         """Write everything."""
         return "".join([*self._counters(), *self._histogram(), *_gauges(self._running)])
@@ -102,6 +87,40 @@ class Metrics:
                 yield f"{name}_bucket{_braces({'path': path, 'le': bound})} {running}\n"
             yield f"{name}_sum{_braces({'path': path})} {self._seconds[path]:.6f}\n"
             yield f"{name}_count{_braces({'path': path})} {running}\n"
+
+
+def sums(tally: "Tally") -> Iterator[str]:
+    """Write what the calls of this process used and cost, MCP's too. What was saved is no counter: it can fall."""
+    families: tuple[tuple[str, str, str, Mapping[Labels, int | Decimal]], ...] = (
+        (
+            "dynaroute_tokens_total",
+            "counter",
+            "Tokens by model and kind.",
+            {(("model", model), ("kind", kind)): count for (model, kind), count in tally.tokens.items()},
+        ),
+        (
+            "dynaroute_cost_usd_total",
+            "counter",
+            "Dollars by model.",
+            {(("model", model),): usd for model, usd in tally.cost_usd.items()},
+        ),
+        (
+            "dynaroute_saved_usd_total",
+            "gauge",
+            "Dollars saved against GPT-4.1, signed.",
+            {(): tally.saved_usd},
+        ),
+        (
+            "dynaroute_attempts_total",
+            "counter",
+            "Tries at providers by model and outcome.",
+            {(("model", model), ("outcome", how)): count for (model, how), count in tally.attempts.items()},
+        ),
+    )
+    for name, kind, meaning, rows in families:
+        yield f"# HELP {name} {meaning}\n# TYPE {name} {kind}\n"
+        for labels, value in rows.items():
+            yield f"{name}{_braces(dict(labels))} {value}\n"
 
 
 def _gauges(running: int) -> Iterator[str]:

@@ -12,7 +12,7 @@ from dynaroute_mcp.errors import InvalidRequest
 from dynaroute_mcp.gateway import decode, guardrail, wire
 from dynaroute_mcp.gateway.encode import as_json
 from dynaroute_mcp.gateway.receiving import CLIENT_LEFT, read_body, unless_hung_up
-from dynaroute_mcp.gateway.session import desk_of, fields_of, session_of
+from dynaroute_mcp.gateway.session import fields_of, session_of
 from dynaroute_mcp.results import Classified, short
 from dynaroute_mcp.results.base import pct, probability, usd
 from dynaroute_mcp.taxonomy import Level, Strategy
@@ -111,7 +111,6 @@ async def route(request: Request) -> Response:
     answer = await unless_hung_up(request.scope, work)
     if answer is None:
         return Response(status_code=CLIENT_LEFT)
-    desk_of(request).metrics.answered(answer)
     return Response(as_json(_shown(answer)), media_type="application/json")
 
 
