@@ -7,13 +7,14 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.scripted import START, Time, scripted_core, settings
+from tests.scripted import ASK, START, Script, Time, scripted_core, settings
 
 from dynaroute_mcp.accounts import LONGEST_GRACE_S, NO_TERMS, Accounts, Terms, terms_of
 from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest, NotFound, PermissionDenied, UnknownName
 from dynaroute_mcp.results import VerifiedKey
+from dynaroute_mcp.results.keys import PlanLimits
 from dynaroute_mcp.taxonomy import Category, Strategy
-from dynaroute_mcp.types import KeyRule, Preferences
+from dynaroute_mcp.types import KeyRule, Preferences, Usage
 
 FULL = Terms(
     strategy=Strategy.BEST,
@@ -238,3 +239,30 @@ async def test_an_end_that_utc_does_not_know_is_refused_and_the_key_works_on(acc
 
     assert caught.value.param == "expires_at"
     assert (await accounts.caller_for(made.secret)).expires_at is None
+
+
+async def test_a_key_is_shown_its_own_limits_where_they_leave_less_than_the_plan(tmp_path: Path) -> None:
+    used = Usage(uncached_input_tokens=300, output_tokens=100)
+    tight = Terms(usd_per_month=Decimal(5), tokens_per_month=100_000, requests_per_day=3)
+
+    async with scripted_core(settings(tmp_path), Script(usage=used)) as core:
+        wide, narrow = [
+            (await core.accounts.generate_key("alice", terms=terms)).secret for terms in (NO_TERMS, tight)
+        ]
+        for secret, times in ((wide, 2), (narrow, 1)):
+            for _ in range(times):
+                await core.router.complete(ASK, await core.accounts.caller_for(secret))
+        shown = [VerifiedKey.of(await core.accounts.verify_key(secret)) for secret in (wide, narrow)]
+        held = await core.accounts.subscription(await core.accounts.caller_for(narrow))
+
+    assert [(key.token_limit, key.tokens_used, key.tokens_remaining) for key in shown] == [
+        (1_000_000, 1_200, 998_800),
+        (100_000, 400, 99_600),
+    ]
+    assert [key.limits for key in shown] == [
+        PlanLimits(requests_per_minute=100, requests_per_day=1_000, monthly_spend_usd=10),
+        PlanLimits(requests_per_minute=100, requests_per_day=3, monthly_spend_usd=5),
+    ]
+    assert held.plan is not None
+    assert (held.plan.id, held.plan.requests_per_day, held.spent.requests_today) == ("free", 3, 1)
+    assert (held.plan.requests_per_minute, held.spent.requests_this_minute) == (100, 3)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 
 from dynaroute_mcp.catalog import Plan
 from dynaroute_mcp.settings import Budget
@@ -191,10 +191,34 @@ def tightest(limits: Iterable[Limit], counters: Sequence[CounterRow]) -> Mapping
     found: dict[str, Left] = {}
     for limit in limits:
         if limit.ceiling is not None:
-            left = max(0, limit.ceiling - _taken(limit, counters))
+            used = _taken(limit, counters)
+            left = max(0, limit.ceiling - used)
             if limit.name not in found or left < found[limit.name].left:
-                found[limit.name] = Left(ceiling=limit.ceiling, left=left, resets_at=limit.resets_at)
+                found[limit.name] = Left(
+                    ceiling=limit.ceiling, used=used, left=left, resets_at=limit.resets_at
+                )
     return found
+
+
+def binding(plan: Plan, used: Spent, left: Mapping[str, Left]) -> tuple[Plan, Spent]:
+    """What holds a caller, and what is used of that: the plan, but a key's own limit where that leaves less."""
+    holds_now: dict[str, int | Decimal] = {name: each.ceiling for name, each in left.items()}
+    taken: dict[str, int | Decimal] = {name: each.used for name, each in left.items()}
+    for figures in (holds_now, taken):
+        if "usd_per_month" in figures:
+            figures["usd_per_month"] = figures["usd_per_month"] / NANO
+    return plan.model_copy(update=holds_now), Spent(
+        **{field: taken.get(name, getattr(used, field)) for name, field in _SPENT.items()}
+    )
+
+
+_SPENT: Final = {
+    "requests_per_minute": "requests_this_minute",
+    "requests_per_day": "requests_today",
+    "tokens_per_month": "tokens_this_month",
+    "usd_per_month": "usd_this_month",
+}
+"""Where what is used of each limit stands."""
 
 
 def warnings(limits: Iterable[Limit], counters: Sequence[CounterRow]) -> tuple[str, ...]:

@@ -645,7 +645,9 @@ class Left:
     """What a caller has left of one kind of limit, by the limit that leaves least."""
 
     ceiling: int
-    """Requests, tokens or nano-dollars, as `left`."""
+    """Requests, tokens or nano-dollars, as `used` and `left`."""
+    used: int
+    """Reservations of running calls count."""
     left: int
     resets_at: datetime
 

@@ -18,7 +18,7 @@ from dynaroute_mcp.accounts.secret import digest, is_well_formed, new_secret
 from dynaroute_mcp.accounts.terms import NO_TERMS, Terms, check_maker, check_terms, terms_of, with_terms
 from dynaroute_mcp.catalog import Catalog, Plan
 from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest, NotFound, PermissionDenied
-from dynaroute_mcp.limits import Spent, limits_of, owner_scope, spent, tightest, window
+from dynaroute_mcp.limits import Spent, binding, limits_of, spent, tightest, window
 from dynaroute_mcp.store.base import KeyRow, Store
 from dynaroute_mcp.taxonomy import Strategy
 from dynaroute_mcp.types import Ambient, Caller, Left
@@ -73,12 +73,13 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """An owner's plan and what is used of it."""
+    """What limits a caller and what is used of it."""
 
     owner: str
     plan: Plan | None
-    """`None` is the local owner, whom no plan limits."""
+    """With a key's own limit in place of the plan's where that leaves less; `None` is the local owner, whom no plan limits."""
     spent: Spent
+    """Of the limits in `plan`: by the owner, or by the key where its own limit stands there."""
     renews_at: datetime
     left: Mapping[str, Left] = field(default_factory=dict)
     """Of each kind of limit, by its name: the plan's, or the key's own where that leaves less."""
@@ -140,14 +141,14 @@ class Accounts:
         return NewKey(secret=secret, row=row)
 
     async def verify_key(self, key: str) -> KeyStatus:
-        """Tell whether a key works and what is left of its plan; an unknown one is an answer, no error."""
+        """Tell whether a key works and what it has left; an unknown one is an answer, no error."""
         if not is_well_formed(key):
             return KeyStatus(state="malformed")
         row = await self._find(key)
         if row is None:
             return KeyStatus(state="not_found")
-        used = await self._spent(row.owner, sandbox=row.sandbox)
-        return KeyStatus(state=self.state_of(row), row=row, plan=self._catalog.get_plan(row.plan), spent=used)
+        held = await self.subscription(_caller(row))
+        return KeyStatus(state=self.state_of(row), row=row, plan=held.plan, spent=held.spent)
 
     async def revoke_key(self, key: str) -> Revocation:
         """Stop a key at once, in every process that shares the database. A second time changes nothing.
@@ -286,36 +287,19 @@ class Accounts:
             raise AuthenticationFailed(
                 "invalid or unauthorized API key; generate one with `dynaroute keys create`"
             )
-        return Caller(
-            owner=row.owner,
-            key_id=row.key_id,
-            plan=row.plan,
-            sandbox=row.sandbox,
-            strategy=Strategy(row.strategy) if row.strategy else None,
-            usd_per_month=row.usd_per_month,
-            tokens_per_month=row.tokens_per_month,
-            requests_per_minute=row.requests_per_minute,
-            requests_per_day=row.requests_per_day,
-            models=row.models,
-            expires_at=min((at for at in (row.expires_at, row.superseded_until) if at), default=None),
-            preferences=row.preferences,
-            provider_keys=row.provider_keys,
-        )
+        return _caller(row)
 
     async def subscription(self, caller: Caller) -> Subscription:
-        """Tell a caller's plan, what is used of it and when the month starts anew."""
+        """Tell what limits a caller, the plan or the key's own limits, what is used of it and when the month ends."""
         now = self._clock()
         _, renews_at = window("month", now)
         plan = self._catalog.get_plan(caller.plan) if caller.plan else None
         limits = limits_of(caller, plan, (), None, now)
         counters = await self._store.counters(sorted({limit.scope for limit in limits}))
-        return Subscription(
-            owner=caller.owner,
-            plan=plan,
-            spent=spent(caller.owner, counters, now, sandbox=caller.sandbox),
-            renews_at=renews_at,
-            left=tightest(limits, counters),
-        )
+        used, left = spent(caller.owner, counters, now, sandbox=caller.sandbox), tightest(limits, counters)
+        if plan is not None:
+            plan, used = binding(plan, used, left)
+        return Subscription(owner=caller.owner, plan=plan, spent=used, renews_at=renews_at, left=left)
 
     async def set_plan(self, owner: str, plan: str) -> Plan:
         """Give an owner, and every key of theirs, another plan.
@@ -334,10 +318,6 @@ class Accounts:
             return row
         return row if hmac.compare_digest(row.digest, wanted) else None
 
-    async def _spent(self, owner: str, *, sandbox: bool) -> Spent:
-        counters = await self._store.counters([owner_scope(owner, sandbox=sandbox)])
-        return spent(owner, counters, self._clock(), sandbox=sandbox)
-
     def state_of(self, row: KeyRow) -> KeyState:
         """Tell whether a key works just now."""
         until = row.superseded_until
@@ -346,6 +326,24 @@ class Accounts:
         if row.expires_at is not None and row.expires_at <= self._clock():
             return "expired"
         return "active"
+
+
+def _caller(row: KeyRow) -> Caller:
+    return Caller(
+        owner=row.owner,
+        key_id=row.key_id,
+        plan=row.plan,
+        sandbox=row.sandbox,
+        strategy=Strategy(row.strategy) if row.strategy else None,
+        usd_per_month=row.usd_per_month,
+        tokens_per_month=row.tokens_per_month,
+        requests_per_minute=row.requests_per_minute,
+        requests_per_day=row.requests_per_day,
+        models=row.models,
+        expires_at=min((at for at in (row.expires_at, row.superseded_until) if at), default=None),
+        preferences=row.preferences,
+        provider_keys=row.provider_keys,
+    )
 
 
 def check_owner(owner: str) -> str:

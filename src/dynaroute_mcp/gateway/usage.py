@@ -73,7 +73,7 @@ class Limit(TypedDict):
 
 
 class Limits(TypedDict):
-    """The caller's plan."""
+    """The caller's plan, or the key's own limits where they leave less."""
 
     requests_per_minute: Limit
     requests_per_day: Limit
