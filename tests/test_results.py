@@ -297,5 +297,5 @@ async def test_a_summary_says_what_is_in_no_sum(tmp_path: Path) -> None:
 
     assert (result.simulated_requests, result.savings_percentage) == (0, 0.0)
     told = wording.summed(result)
-    assert "2 requests have no known price" in told
+    assert "2 requests have no known price or end and are in no sum." in told
     assert "simulated by the sandbox" in told

@@ -168,7 +168,7 @@ def _show_summary(summary: Summary, by: str, groups: Sequence[Totals]) -> None:
             "cost": usd(total.cost_usd),
             "GPT-4.1": usd(total.gpt41_usd),
             "saved": f"{usd(saved)} ({pct(share)})",
-            "unpriced": f"{counted(total.unpriced, 'call')} without a known price, in no sum"
+            "unpriced": f"{counted(total.unpriced, 'call')} without a known price or end, in no sum"
             if total.unpriced
             else None,
             "estimated": f"{counted(total.estimated, 'call')} with estimated tokens"

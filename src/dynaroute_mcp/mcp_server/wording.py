@@ -173,7 +173,7 @@ def summed(result: UsageSummary) -> str:
         ),
     ]
     if result.unpriced_requests:
-        lines.append(f"{result.unpriced_requests:,} requests have no known price and are in no sum.")
+        lines.append(f"{result.unpriced_requests:,} requests have no known price or end and are in no sum.")
     if result.sandbox:
         lines.append("All of it was simulated by the sandbox; nothing was spent.")
     elif result.simulated_requests:

@@ -133,7 +133,7 @@ class UsageSummary(Result):
     total_savings: float
     savings_percentage: float
     unpriced_requests: int
-    """Calls whose price is unknown; they are in no sum of dollars."""
+    """Calls whose price is unknown, or whose process died during them; they are in no sum of dollars."""
     estimated_requests: int
     """Calls whose tokens are estimates."""
     sandbox: bool
