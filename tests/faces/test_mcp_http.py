@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from tests.faces.mcp_clients import ADMIN, Era, app_of, data, http, in_memory, over_http, text
 from tests.scripted import Script, scripted_core, settings
 
+from dynaroute_mcp.accounts import Terms
 from dynaroute_mcp.errors import ConfigurationInvalid, StoreUnavailable
 from dynaroute_mcp.mcp_server import web
 from dynaroute_mcp.mcp_server.access import OPERATOR, STRANGER, Visitor, remember_visitor, visitor
@@ -258,6 +259,21 @@ async def test_a_test_key_makes_and_revokes_test_keys_only(core: Core) -> None:
     assert refused.is_error
     assert revoked["success"]
     assert (await core.accounts.verify_key(live)).state == "active"
+
+
+async def test_a_key_with_limits_of_its_own_revokes_itself_and_no_other(core: Core) -> None:
+    other = await new_key(core, "alice")
+    limited = (await core.accounts.generate_key("alice", terms=Terms(requests_per_day=5))).secret
+    async with over_http(app_of(core), limited) as client:
+        await (
+            client.list_tools()
+        )  # the client asks for the schemas before it reads a result; then its key is gone
+        refused = await client.call_tool("dynaroute_revoke_api_key", {"api_key": other})
+        itself = data(await client.call_tool("dynaroute_revoke_api_key", {"api_key": limited}))
+
+    assert text(refused).startswith("[permission_denied] a key with limits of its own")
+    assert itself["success"]
+    assert (await core.accounts.verify_key(other)).state == "active"
 
 
 async def test_where_the_database_lies_is_for_the_log_and_for_this_machine(

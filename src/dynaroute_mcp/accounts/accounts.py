@@ -150,15 +150,18 @@ class Accounts:
         held = await self.subscription(_caller(row))
         return KeyStatus(state=self.state_of(row), row=row, plan=held.plan, spent=held.spent)
 
-    async def revoke_key(self, key: str) -> Revocation:
+    async def revoke_key(self, key: str, *, by: Caller | None = None) -> Revocation:
         """Stop a key at once, in every process that shares the database. A second time changes nothing.
 
         Raises:
+            PermissionDenied: a key with limits of its own asks for another; `by` as in `rotate_key`.
             NotFound: no such key.
         """
         row = await self._find(key) if is_well_formed(key) else None
         if row is None:
             raise NotFound("no such key; list the owner's keys to see which there are")
+        if by is None or by.key_id != row.key_id:
+            check_maker(by)
         return await self._revoke(row)
 
     async def key_statuses(self, owner: str | None) -> Sequence[KeyStatus]:

@@ -102,7 +102,7 @@ class Tools:
             if row is None or (who.sandboxed and not row.sandbox):
                 raise NotFound("no such key among those that this key may revoke")
             who.must_own(row.owner)
-        result = RevokedKey.of(await core.accounts.revoke_key(key))
+        result = RevokedKey.of(await core.accounts.revoke_key(key, by=who.caller))
         return _told(result, wording.revoked(result))
 
     @expected
