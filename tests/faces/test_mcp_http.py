@@ -261,6 +261,25 @@ async def test_a_test_key_makes_and_revokes_test_keys_only(core: Core) -> None:
     assert (await core.accounts.verify_key(live)).state == "active"
 
 
+async def test_by_its_id_too_a_key_revokes_only_what_it_may(core: Core) -> None:
+    rows = {
+        name: await core.accounts.generate_key(name.split("-")[0], sandbox="test" in name)
+        for name in ("alice", "alice-2", "alice-test", "bob")
+    }
+    ids = {name: new.row.key_id for name, new in rows.items()}
+    async with over_http(app_of(core), rows["alice"].secret) as client:
+        foreign = await client.call_tool("dynaroute_revoke_api_key", {"api_key": ids["bob"]})
+        own = data(await client.call_tool("dynaroute_revoke_api_key", {"api_key": ids["alice-2"]}))
+    async with over_http(app_of(core), rows["alice-test"].secret) as client:
+        live = await client.call_tool("dynaroute_revoke_api_key", {"api_key": ids["alice"]})
+
+    assert text(foreign).startswith("[not_found] no key has the id")
+    assert text(live).startswith("[not_found] no such key among those")
+    assert own["success"]
+    states = [(await core.accounts.verify_key(rows[name].secret)).state for name in ("alice", "bob")]
+    assert states == ["active", "active"]
+
+
 async def test_a_key_with_limits_of_its_own_revokes_itself_and_no_other(core: Core) -> None:
     other = await new_key(core, "alice")
     limited = (await core.accounts.generate_key("alice", terms=Terms(requests_per_day=5))).secret

@@ -138,6 +138,17 @@ async def test_a_revoked_key_stops_at_once_and_stays_revoked(tmp_path: Path, era
     assert found == {"valid": False, "status": "revoked", "revoked_at": first["revoked_at"]}
 
 
+async def test_a_key_that_is_lost_is_revoked_by_the_id_that_the_list_shows(tmp_path: Path) -> None:
+    async with client_on(tmp_path) as client:
+        made = await ok(client, "generate_api_key", user_id="alice")
+        revoked = await ok(client, "revoke_api_key", api_key=made["key_id"])
+        found = await ok(client, "verify_api_key", api_key=made["api_key"])
+        refused = await error(client, "revoke_api_key", api_key="key_000000000000")
+
+    assert (revoked["masked_key"], found["status"]) == (made["masked_key"], "revoked")
+    assert refused.startswith("[not_found] no key has the id 'key_000000000000'")
+
+
 @shows("subscription-local", "savings-keyless")
 async def test_the_local_owner_has_no_limits_and_no_running_total(tmp_path: Path) -> None:
     async with client_on(tmp_path) as client:

@@ -68,6 +68,11 @@ class Visitor:
         return f"[{error.code}] {error}"
 
     @property
+    def owner(self) -> str:
+        """Whose keys are theirs; nobody's where there is no caller."""
+        return "" if self.caller is None else self.caller.owner
+
+    @property
     def sandboxed(self) -> bool:
         """A test key: what it makes or revokes is test keys only."""
         return self.caller is not None and self.caller.sandbox

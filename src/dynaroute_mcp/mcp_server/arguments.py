@@ -44,6 +44,7 @@ DryRun = Annotated[bool, Field(description="Choose and explain, but call nobody"
 
 UserId = Annotated[str, Field(description="Owner of the key: a name or an e-mail address")]
 ApiKey = Annotated[str, Field(description="The whole key, dr_…")]
+ApiKeyOrId = Annotated[str, Field(description="The whole key, dr_…, or its id, key_…")]
 
 ModelName = Annotated[str, Field(description="Any name of the model, such as GPT-4.1 or Claude 4.5 Sonnet")]
 PromptTokens = Annotated[int, Field(description="Input tokens")]

@@ -90,19 +90,21 @@ class Tools:
         return _told(result, wording.verified(result))
 
     @expected
-    async def dynaroute_revoke_api_key(self, api_key: a.ApiKey) -> CallToolResult:
+    async def dynaroute_revoke_api_key(self, api_key: a.ApiKeyOrId) -> CallToolResult:
         """Revoke a DynaRoute API key for good, at once and everywhere.
 
         Usage records are kept. Returns when it ended.
         """
         core, who = await self._core(), visitor()
-        key = api_key.strip()
+        key, accounts = api_key.strip(), core.accounts
+        by_id = key.startswith("key_")
         if who.kind != "operator":
-            row = (await core.accounts.verify_key(key)).row
+            row = await accounts.get_key(key, who.owner) if by_id else (await accounts.verify_key(key)).row
             if row is None or (who.sandboxed and not row.sandbox):
                 raise NotFound("no such key among those that this key may revoke")
             who.must_own(row.owner)
-        result = RevokedKey.of(await core.accounts.revoke_key(key, by=who.caller))
+        revoke = accounts.revoke_key_id if by_id else accounts.revoke_key
+        result = RevokedKey.of(await revoke(key, by=who.caller))
         return _told(result, wording.revoked(result))
 
     @expected
