@@ -266,6 +266,27 @@ async def test_an_empty_prompt_is_refused(tmp_path: Path, tool: str, prompt: str
         assert "the prompt is empty" in await error(client, tool, prompt=prompt)
 
 
+@pytest.mark.parametrize("blank", [None, ""])
+@pytest.mark.parametrize("tool", ["route_prompt", "list_models"])
+async def test_an_optional_argument_that_is_null_or_empty_is_left_out(
+    tmp_path: Path, tool: str, blank: object
+) -> None:
+    async with client_on(tmp_path) as client:
+        (schema,) = [
+            listed.input_schema
+            for listed in (await client.list_tools()).tools
+            if listed.name == f"dynaroute_{tool}"
+        ]
+        needed = dict.fromkeys(schema["required"], "Hello")
+        plain = await ok(client, tool, **needed)
+        found = await ok(client, tool, **dict.fromkeys(schema["properties"], blank) | needed)
+        unknown = await error(client, tool, **needed, nonsense=blank)
+
+    assert found.get("model") == plain.get("model")
+    assert found.get("count") == plain.get("count")
+    assert "there is no argument 'nonsense'" in unknown
+
+
 @shows("route-json-text")
 @pytest.mark.parametrize("prompt", ['{"a":1}', "[1]", "null", "true", "12", '"quoted"'])
 async def test_a_prompt_that_looks_like_json_is_sent_as_it_is(tmp_path: Path, prompt: str) -> None:

@@ -79,6 +79,14 @@ def _shallow(node: Schema) -> Schema:
     return {"type": node["type"]}
 
 
+def without_blanks(tool: Tool, arguments: Schema) -> Schema:
+    """Leave out optional arguments that are null or empty: so many clients send what a model left out."""
+    optional = tool.parameters["properties"].keys() - set(tool.parameters["required"])
+    return {
+        name: value for name, value in arguments.items() if name not in optional or value not in (None, "")
+    }
+
+
 def explain(tool: Tool, error: ValidationError) -> str:
     """Say in one line per argument what is wrong with it, without echoing what was sent."""
     known = list(tool.parameters["properties"])

@@ -22,7 +22,7 @@ from dynaroute_mcp.mcp_server.access import remember_visitor
 from dynaroute_mcp.mcp_server.opening import LazyCore, with_key
 from dynaroute_mcp.mcp_server.reading import Reading
 from dynaroute_mcp.mcp_server.resources import Resources, cheapest_model, explain_bill
-from dynaroute_mcp.mcp_server.schema import explain, strict_tool
+from dynaroute_mcp.mcp_server.schema import explain, strict_tool, without_blanks
 from dynaroute_mcp.mcp_server.tools import DEADLINE_S, Tools
 
 __all__ = ["DynaRouteMCPServer", "Server", "build"]
@@ -67,8 +67,10 @@ class Server(MCPServer[None]):
         Raises:
             ToolError: what went wrong and what to do; of a crash only the tool's name.
         """
+        tool = self._tool_manager.get_tool(name)
+        given = without_blanks(tool, arguments) if tool is not None else arguments
         try:
-            return await super().call_tool(name, arguments, context)
+            return await super().call_tool(name, given, context)
         except UnexpectedToolError:
             raise
         except ToolError as error:
