@@ -18,7 +18,7 @@ from dynaroute_mcp.mcp_server.opening import LazyCore
 from dynaroute_mcp.mcp_server.server import build
 from dynaroute_mcp.providers.base import Call
 from dynaroute_mcp.runtime import Core
-from dynaroute_mcp.types import Finished, TextDelta, Usage
+from dynaroute_mcp.types import Finished, FinishReason, TextDelta, Usage
 
 USED = Usage(uncached_input_tokens=1_000, output_tokens=500)
 ERAS: tuple[Era, ...] = ("auto", "legacy")
@@ -216,8 +216,51 @@ async def test_an_answer_is_complete_as_data_and_as_text(tmp_path: Path, era: Er
         found["routing"]["reason"],
         "1,000 + 500 tokens",
         "GPT-4.1 $0.006",
+        f"recorded as {found['request_id']}",
     ):
         assert fact in told
+    assert "cut" not in told
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("length", "- cut at the limit of output tokens"),
+        ("content_filter", "- refused or cut on grounds of safety"),
+    ],
+)
+async def test_an_answer_that_did_not_end_by_itself_is_told_as_such(
+    tmp_path: Path, reason: FinishReason, said: str
+) -> None:
+    script = Script(events=(TextDelta(text="Pa"), Finished(finish_reason=reason, usage=USED)), usage=USED)
+    async with client_on(tmp_path, script) as client:
+        result = await client.call_tool("dynaroute_route_prompt", {"prompt": "Capital of France?"})
+
+    assert data(result)["finish_reason"] == reason
+    assert said in text(result)
+
+
+async def test_what_is_told_as_data_is_told_as_text_too(tmp_path: Path) -> None:
+    async with client_on(tmp_path) as client:
+        await ok(client, "route_prompt", prompt="Capital of France?")
+        made = await ok(client, "generate_api_key", user_id="alice")
+        used = text(await client.call_tool("dynaroute_get_usage_summary", {}))
+        verified = text(await client.call_tool("dynaroute_verify_api_key", {"api_key": made["api_key"]}))
+        listed = await client.call_tool("dynaroute_list_models", {"search": "GPT-4.1", "detailed": True})
+        nothing = text(await client.call_tool("dynaroute_list_models", {"search": "no such model"}))
+    row = data(listed)["models"][-1]
+
+    assert "Code Generation: 1 requests, $" in used
+    assert "Requests a minute: 100, a day: 1,000; dollars a month: $10.00." in verified
+    assert nothing == "No model passes these filters."
+    for fact in (
+        f"{row['context_window']:,} tokens window",
+        f"{row['max_output_tokens']:,} out",
+        f"levels {', '.join(map(str, row['levels']))}",
+        "vision",
+        f"deprecated, retires {row['retires_at']}",
+    ):
+        assert fact in text(listed).splitlines()[-1]
 
 
 @shows("route-overrides")

@@ -4,6 +4,8 @@ A model's answer is data: it is introduced as what that model wrote, and nothing
 do.
 """
 
+from typing import Final
+
 from dynaroute_mcp.results import (
     Classified,
     CostQuote,
@@ -11,12 +13,20 @@ from dynaroute_mcp.results import (
     GeneratedKey,
     KeyList,
     ModelList,
+    ModelRow,
+    PlanLimits,
     RevokedKey,
     RoutedPrompt,
     SubscriptionInfo,
     UsageSummary,
     VerifiedKey,
 )
+
+ENDED: Final = {
+    "length": "cut at the limit of output tokens",
+    "content_filter": "refused or cut on grounds of safety",
+}
+"""How an answer ended, by its finish reason, where it did not end by itself."""
 
 
 def routed(result: RoutedPrompt) -> str:
@@ -37,8 +47,12 @@ def routed(result: RoutedPrompt) -> str:
         facts.append("simulated by the sandbox, nothing was spent")
     if result.truncated:
         facts.append("cut at the deadline")
+    elif cut := ENDED.get(result.finish_reason):
+        facts.append(cut)
     if not result.recorded:
         facts.append("not recorded: the database could not be written")
+    else:
+        facts.append(f"recorded as {result.request_id}")
     if result.dropped_params:
         facts.append(f"left out, since the model does not take it: {', '.join(result.dropped_params)}")
     told = "\n".join(f"- {fact}" for fact in (*facts, *result.notes))
@@ -87,8 +101,9 @@ def classified(result: Classified) -> str:
 
 def generated(result: GeneratedKey) -> str:
     """Show a new key, once."""
+    kind = "test key (sandbox only)" if result.sandbox else "key"
     return (
-        f"New {result.tier} key for {result.user_id}: {result.api_key}\n"
+        f"New {result.tier} {kind} for {result.user_id}: {result.api_key}\n"
         f"Its id is {result.key_id}, lists show it as {result.masked_key}. {result.message}"
     )
 
@@ -104,6 +119,7 @@ def verified(result: VerifiedKey) -> str:
     return (
         f"Valid {kind} of {result.user_id}, plan {result.subscription_tier}: {result.tokens_used:,} of "
         f"{_bound(result.token_limit)} tokens used this month, {_bound(result.tokens_remaining)} left."
+        + (f" {_limits(result.limits)}." if result.limits is not None else "")
         + (f" Expires {result.expires_at}." if result.expires_at else "")
         + (f" {result.message.capitalize()}." if result.message else "")
     )
@@ -120,7 +136,7 @@ def listed(result: KeyList) -> str:
     if not result.count and not result.unreadable:
         return f"{result.user_id} has no keys."
     lines = [
-        f"{key.key_id}  {key.masked_key}  {key.status}  {key.tier}  made {key.created_at}  "
+        f"{key.key_id}  {key.masked_key}  {key.status}  {key.tier}{', test key' * key.sandbox}  made {key.created_at}  "
         f"last used {key.last_used_at or 'never'}  {key.total_requests:,} requests"
         for key in result.keys
     ]
@@ -133,7 +149,7 @@ def listed(result: KeyList) -> str:
 def subscribed(result: SubscriptionInfo) -> str:
     """Say which plan somebody has and what is left of it."""
     limits, use = result.limits, result.usage
-    ceiling = "unlimited" if limits.monthly_spend_usd is None else money(limits.monthly_spend_usd)
+    ceiling = _ceiling(limits)
     return (
         f"{result.user_id}: plan {result.subscription_tier}, {result.status}. "
         f"This month {result.tokens_used:,} of {_bound(result.token_limit)} tokens and "
@@ -144,14 +160,27 @@ def subscribed(result: SubscriptionInfo) -> str:
 
 
 def models(result: ModelList) -> str:
-    """List models with their prices."""
+    """List models with their prices, and with what else was asked for."""
+    if not result.models:
+        return "No model passes these filters."
     lines = [
         f"{'* ' if model.available else '  '}{model.name} ({model.litellm_id}): "
         f"{money(model.input_cost_per_million)} in, {money(model.output_cost_per_million)} out"
+        + (_details(model) if model.status else "")
         for model in result.models
     ]
     cut = f" of {result.total}" if result.total > result.count else ""
     return "\n".join([f"{result.count}{cut} models, USD per million tokens; * can be called now:", *lines])
+
+
+def _details(model: ModelRow) -> str:
+    levels = ", ".join(map(str, model.levels)) or "none"
+    retires = f", retires {model.retires_at}" if model.retires_at else ""
+    return (
+        f", {money(model.cached_input_cost_per_million)} cached in; {model.context_window:,} tokens window, "
+        f"{model.max_output_tokens:,} out; levels {levels}; {', '.join(model.capabilities)}; "
+        f"{model.status}{retires}"
+    )
 
 
 def quoted(result: CostQuote) -> str:
@@ -178,7 +207,10 @@ def summed(result: UsageSummary) -> str:
         lines.append("All of it was simulated by the sandbox; nothing was spent.")
     elif result.simulated_requests:
         lines.append(f"{result.simulated_requests:,} more requests were simulated by the sandbox.")
-    lines += [f"{row.name}: {row.requests:,} requests, {money(row.cost)}" for row in result.by_model]
+    lines += [
+        f"{row.name}: {row.requests:,} requests, {money(row.cost)}"
+        for row in (*result.by_model, *result.by_category)
+    ]
     return "\n".join([*lines, subscribed(result.subscription)])
 
 
@@ -215,6 +247,17 @@ def _priced(cost: float | None, gpt41: float | None, saving: float | None, share
         else f"{money(-saving)} dearer ({-share:.2f} %)"
     )
     return f"{money(cost)}, GPT-4.1 {money(gpt41)}, {word}."
+
+
+def _limits(limits: PlanLimits) -> str:
+    return (
+        f"Requests a minute: {_bound(limits.requests_per_minute)}, a day: {_bound(limits.requests_per_day)}; "
+        f"dollars a month: {_ceiling(limits)}"
+    )
+
+
+def _ceiling(limits: PlanLimits) -> str:
+    return "unlimited" if limits.monthly_spend_usd is None else money(limits.monthly_spend_usd)
 
 
 def _bound(limit: int | None) -> str:

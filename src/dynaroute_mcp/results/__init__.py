@@ -14,7 +14,14 @@ from dynaroute_mcp.results.key_details import (
     ProviderKeyList,
     RotatedKey,
 )
-from dynaroute_mcp.results.keys import GeneratedKey, KeyList, RevokedKey, SubscriptionInfo, VerifiedKey
+from dynaroute_mcp.results.keys import (
+    GeneratedKey,
+    KeyList,
+    PlanLimits,
+    RevokedKey,
+    SubscriptionInfo,
+    VerifiedKey,
+)
 from dynaroute_mcp.results.reports import CostQuote, CostSavings, ModelList, ModelRow, UsageSummary
 
 __all__ = [
@@ -30,6 +37,7 @@ __all__ = [
     "ModelList",
     "ModelRow",
     "ModelVitals",
+    "PlanLimits",
     "ProviderKeyEntry",
     "ProviderKeyList",
     "Result",
