@@ -40,6 +40,12 @@ def test_a_dearer_answer_is_shown_as_a_loss(shell: Shell) -> None:
     assert "saved     -$0.0045 (-75.00 %): dearer than GPT-4.1" in result.stdout
 
 
+def test_an_answer_that_was_cut_is_told_as_such(shell: Shell) -> None:
+    shell.script = Script(events=(TextDelta(text="Pa"), Finished(finish_reason="length", usage=USED)))
+
+    assert "ended     cut at the limit of output tokens" in shell("route", "Hello", "--stream").stdout
+
+
 def test_quiet_prints_the_answer_only(shell: Shell) -> None:
     assert shell("route", "-q", "Hello", "--model", LUNA).stdout == f"from {LUNA}\n"
 

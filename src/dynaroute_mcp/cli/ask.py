@@ -12,6 +12,7 @@ from dynaroute_mcp.cli.render import SHOWN_LOSERS, facts, losers, note, say, tab
 from dynaroute_mcp.cli.session import emit, json_option, with_core
 from dynaroute_mcp.cli.text import clean, pct, usd
 from dynaroute_mcp.mcp_server.arguments import to_request
+from dynaroute_mcp.mcp_server.wording import ENDED
 from dynaroute_mcp.results import Classified, RoutedPrompt
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.types import (
@@ -138,6 +139,7 @@ def _show_receipt(answer: Answer) -> None:
             "model": f"{answer.model_id} (simulated)" if answer.sandbox else answer.model_id,
             **_label_facts(label),
             "reason": answer.choice.reason,
+            "ended": ENDED.get(answer.completion.finish_reason),
             "tokens": _tokens(answer.completion.usage),
             "cost": usd(answer.cost.total_usd) if answer.cost else "unknown: this model has no known price",
             "GPT-4.1": usd(gpt41.baseline_usd) if gpt41 else None,
