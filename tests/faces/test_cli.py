@@ -27,6 +27,8 @@ from dynaroute_mcp.cli.failure import EXIT_CODES, find_ours, report
 from dynaroute_mcp.cli.session import emit
 from dynaroute_mcp.errors import DynarouteError, ProviderUnavailable, StoreCorrupt
 
+FULL = Path("/dev/full")
+
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
@@ -75,6 +77,25 @@ def test_a_disk_that_is_full_is_told_in_one_line(shell: Shell, monkeypatch: pyte
     result = shell("models")
 
     assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: the output can't be written (No space left on device)\n",
+    )
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has a disk that is always full")
+@pytest.mark.parametrize("asked", ["--help", "--version", "keys --help", "config claude-code --json"])
+def test_an_output_that_takes_nothing_ends_with_one_line_and_its_code(asked: str) -> None:
+    program = "from dynaroute_mcp.cli.app import main; main()"
+    with FULL.open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", program, *asked.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            text=True,
+        )
+
+    assert (ended.returncode, ended.stderr) == (
         1,
         "Error: the output can't be written (No space left on device)\n",
     )

@@ -8,11 +8,13 @@ import errno
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn, TextIO
 
 import click
 
@@ -58,7 +60,8 @@ class Commands(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the words; `--json` among them holds for what is wrong with the others too."""
         ctx.meta["dynaroute.json"] = "--json" in takewhile("--".__ne__, args)
-        return super().parse_args(ctx, args)
+        with _one_line_where_full():
+            return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
         """Name the commands in the order in which help shows them."""
@@ -99,7 +102,8 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:  # click's own signature
         """Run the command; what it raises of ours becomes a line on stderr and an exit code."""
         try:
-            return super().invoke(ctx)
+            with _one_line_where_full():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             click.echo(err=True)
             ctx.exit(INTERRUPTED)
@@ -110,9 +114,17 @@ class Commands(click.Group):
                 ours = InvalidRequest(error.format_message())
             if ours is not None:
                 ctx.exit(report(ours, as_json=as_json))
-            if isinstance(error, OSError) and error.errno in _FULL:
-                raise click.ClickException(f"the output can't be written ({error.strerror})") from error
             raise
+
+
+@contextmanager
+def _one_line_where_full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise click.ClickException(f"the output can't be written ({error.strerror})") from error
+        raise
 
 
 def _refuse(ctx: click.Context, name: str) -> NoReturn:
@@ -141,7 +153,19 @@ def cli(ctx: click.Context, config: Path | None) -> None:
 def main() -> None:
     """Run the command line of this process."""
     write_any_text(sys.stdout, sys.stderr)
-    cli(prog_name="dynaroute")
+    try:
+        cli(prog_name="dynaroute")
+    finally:
+        if sys.stdout is not None:
+            _drop_the_rest(sys.stdout)
+
+
+def _drop_the_rest(stream: TextIO) -> None:
+    """Let go of what a full disk did not take: Python would try again at its end, complain, and exit with 120."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def write_any_text(*streams: object) -> None:
