@@ -117,6 +117,7 @@ class Reports:
     async def models(
         self,
         *,
+        search: str = "",
         provider: str | None = None,
         capability: Capability | None = None,
         level: Level | None = None,
@@ -126,7 +127,8 @@ class Reports:
     ) -> tuple[Listing, ...]:
         """List models, those that can be called first, then by name of the provider and price.
 
-        A provider goes by its id, or by what other tools call it: `gemini` is `google`.
+        A provider goes by its id, or by what other tools call it: `gemini` is `google`. Of a search each word
+        is somewhere in a model's name or id: people write Claude 4.5 Sonnet and Claude Sonnet 4.5.
 
         Raises:
             UnknownName: there is no such provider; offers the nearest names.
@@ -135,7 +137,12 @@ class Reports:
         now, catalog = self._clock(), self._availability.catalog
         if provider is not None:
             provider = catalog.get_provider(provider).id
-        listings = [self._listing(model, now, own) for model in catalog.models]
+        words = search.casefold().split()
+        listings = [
+            self._listing(model, now, own)
+            for model in catalog.models
+            if all(word in f"{model.name} {model.id}".casefold() for word in words)
+        ]
         kept = [
             row
             for row in listings

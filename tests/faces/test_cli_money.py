@@ -100,6 +100,11 @@ def test_models_are_found_by_a_part_of_their_name(shell: Shell) -> None:
     assert "no model passes" in shell("models", "no-such-model").stdout
 
 
+@pytest.mark.parametrize("search", ["Claude 4.5 Sonnet", "sonnet claude 4.5", "claude sonnet 4.5"])
+def test_a_search_takes_the_words_of_a_name_in_any_order(shell: Shell, search: str) -> None:
+    assert [row["name"] for row in shell.json("models", search)["models"]] == ["Claude Sonnet 4.5"]
+
+
 def test_a_table_that_is_too_wide_for_the_terminal_is_told_row_by_row_and_loses_no_figure(
     shell: Shell,
 ) -> None:

@@ -41,21 +41,20 @@ class ModelFilters(TypedDict):
 def models(**filters: Unpack[ModelFilters]) -> None:
     """List models, what they cost and whether they can be called.
 
-    SEARCH is a part of a name. Prices are US dollars per million tokens, input and output. Those that can be
+    SEARCH is words of a name, or parts of them, in any order. Prices are US dollars per million tokens, input and output. Those that can be
     called now come first.
     """
     level, capability = filters["level"], filters["capability"]
 
     async def work(core: Core) -> None:
-        listed = await core.reports.models(
+        rows = await core.reports.models(
+            search=filters["search"],
             provider=filters["provider"],
             capability=cast("Capability | None", capability),  # click.Choice has checked it
             level=Level(level) if level else None,
             available_only=filters["available"],
             include_retired=filters["everything"],
         )
-        wanted = filters["search"].casefold()
-        rows = [row for row in listed if wanted in f"{row.model.name} {row.model.id}".casefold()]
         if filters["as_json"]:
             emit(ModelList.of(rows, limit=len(rows), full=True).payload())
             return

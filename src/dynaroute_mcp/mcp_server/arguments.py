@@ -50,7 +50,7 @@ ModelName = Annotated[str, Field(description="Any name of the model, such as GPT
 PromptTokens = Annotated[int, Field(description="Input tokens")]
 CompletionTokens = Annotated[int, Field(description="Output tokens")]
 
-Search = Annotated[str, Field(description="Part of a name")]
+Search = Annotated[str, Field(description="Words of a name")]
 ProviderName = Annotated[str, Field(description="Such as openai")]
 CapabilityName = Annotated[
     Literal["tools", "vision", "pdf", "json_mode", "json_schema", "reasoning"] | None,

@@ -201,14 +201,13 @@ class Tools:
         Returns names, LiteLLM ids and prices in US dollars per million tokens; more with detailed.
         """
         core = await self._core()
-        listings = await core.reports.models(
+        found = await core.reports.models(
+            search=search,
             provider=provider.strip() or None,
             capability=capability,
             level=a.to_level(level, "level"),
             available_only=available_only,
         )
-        wanted = search.strip().casefold()
-        found = [row for row in listings if wanted in f"{row.model.name} {row.model.id}".casefold()]
         result = ModelList.of(found, limit=limit, full=detailed)
         return _told(result, wording.models(result))
 
