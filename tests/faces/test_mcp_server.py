@@ -222,6 +222,31 @@ async def test_prompts_need_no_argument_and_take_one() -> None:
     assert "Law" in asked.content.text
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("cheapest", {}, "unknown prompt 'cheapest'; there are cheapest_model, explain_bill"),
+        ("explain_bill", {"modle": "x"}, "explain_bill has no argument 'modle'; it takes model"),
+    ],
+)
+async def test_a_prompt_or_argument_that_there_is_not_is_told_as_such(
+    name: str, arguments: dict[str, str], said: str
+) -> None:
+    async with Client(build()) as client:
+        with pytest.raises(MCPError, match=f"^{re.escape(said)}$") as caught:
+            await client.get_prompt(name, arguments)
+
+    assert caught.value.code == -32602
+
+
+async def test_an_argument_of_a_prompt_that_is_left_blank_takes_its_default() -> None:
+    async with Client(build()) as client:
+        blank = (await client.get_prompt("explain_bill", {"model": ""})).messages
+        absent = (await client.get_prompt("explain_bill")).messages
+
+    assert blank == absent
+
+
 @pytest.mark.parametrize("era", ERAS)
 async def test_names_of_categories_and_models_are_completed(tmp_path: Path, era: Era) -> None:
     template = ResourceTemplateReference(uri="dynaroute://models/{+model_id}")

@@ -8,13 +8,20 @@ from functools import cache, partial
 from importlib.metadata import version
 from typing import Any, Final
 
+from mcp import MCPError
 from mcp.server import CacheHint, MCPServer
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.stdio import stdio_server
-from mcp.types import CallToolResult, InputRequiredResult, ToolAnnotations
+from mcp.types import (
+    INVALID_PARAMS,
+    CallToolResult,
+    GetPromptResult,
+    InputRequiredResult,
+    ToolAnnotations,
+)
 from pydantic import ValidationError
 
 from dynaroute_mcp import results
@@ -76,6 +83,27 @@ class Server(MCPServer[None]):
         except ToolError as error:
             raise ToolError(results.encodable(self._reason(name, error))) from error.__cause__
 
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,  # Any: as the SDK has it; the values are text
+        context: Context[None, Any] | None = None,
+    ) -> GetPromptResult | InputRequiredResult:
+        """Render a prompt; an argument that is left blank takes its default.
+
+        Raises:
+            MCPError: there is no such prompt or argument; says which there are.
+        """
+        prompt = self._prompt_manager.get_prompt(name)
+        if prompt is None:
+            known = ", ".join(prompt.name for prompt in self._prompt_manager.list_prompts())
+            raise _refused(f"unknown prompt {name[:80]!r}; there are {known}")
+        given = {key: value for key, value in (arguments or {}).items() if value}
+        takes = [argument.name for argument in prompt.arguments or ()]
+        if wrong := next((key for key in given if key not in takes), None):
+            raise _refused(f"{name} has no argument {wrong[:80]!r}; it takes {', '.join(takes)}")
+        return await super().get_prompt(name, given, context)
+
     async def run_stdio_async(self) -> None:
         """Serve stdin and stdout until the client hangs up, and answer what the SDK would drop unread."""
         async with stdio_server() as (messages, answers):
@@ -89,6 +117,10 @@ class Server(MCPServer[None]):
             return f"unknown tool {name[:80]!r}; there are {known}"
         cause = error.__cause__
         return explain(tool, cause) if isinstance(cause, ValidationError) else str(cause or error)
+
+
+def _refused(reason: str) -> MCPError:
+    return MCPError(code=INVALID_PARAMS, message=results.encodable(reason))
 
 
 def build(core: LazyCore | None = None, *, deadline_s: float = DEADLINE_S) -> Server:
