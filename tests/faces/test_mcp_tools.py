@@ -616,10 +616,14 @@ async def test_simulated_calls_are_counted_apart(tmp_path: Path) -> None:
 async def test_an_unknown_argument_is_named_with_the_nearest(tmp_path: Path, era: Era) -> None:
     async with client_on(tmp_path, era=era) as client:
         near = await error(client, "route_prompt", prompt="x", level_overide=3)
+        short = await error(client, "route_prompt", prompt="x", level=3)
+        unlike = await error(client, "route_prompt", prompt="x", temperature=1)
         far = await error(client, "calculate_cost", model_name="gpt-4.1", **COUNTS, zzz=1)
         none = await error(client, "get_subscription", user_id="alice")
 
     assert near.endswith("there is no argument 'level_overide'; did you mean 'level_override'?")
+    assert short.endswith("did you mean 'level_override'?")
+    assert "there is no argument 'temperature'; it takes prompt, " in unlike
     assert far.endswith("there is no argument 'zzz'; it takes model_name, prompt_tokens, completion_tokens")
     assert none.endswith("there is no argument 'user_id'; it takes none")
 

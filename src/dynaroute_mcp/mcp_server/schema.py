@@ -99,7 +99,7 @@ def explain(tool: Tool, error: ValidationError) -> str:
 def _line(where: tuple[int | str, ...], kind: str, message: str, known: list[str]) -> str:
     name = str(where[0])[:80] if where else "arguments"
     if kind == "extra_forbidden":
-        near = get_close_matches(name, known, n=1, cutoff=0.5)
+        near = [other for other in known if other.startswith(name)] or get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known) or 'none'}"
         return f"there is no argument {name!r}; {hint}"
     if kind == "missing":
