@@ -122,10 +122,7 @@ def to_level(level: int | None, param: str) -> Level | None:
     if level is None:
         return None
     if not Level.L1 <= level <= Level.L5:
-        raise InvalidRequest(
-            f"{param} must be 1 (easiest) to 5 (hardest), not {level}; leave it out to let the router decide",
-            param=param,
-        )
+        raise InvalidRequest(f"{param} must be 1 (easiest) to 5 (hardest), not {level}", param=param)
     return Level(level)
 
 
