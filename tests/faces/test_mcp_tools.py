@@ -250,7 +250,7 @@ async def test_what_is_told_as_data_is_told_as_text_too(tmp_path: Path) -> None:
         nothing = text(await client.call_tool("dynaroute_list_models", {"search": "no such model"}))
     row = data(listed)["models"][-1]
 
-    assert "Code Generation: 1 requests, $" in used
+    assert "Code Generation: 1 request, $" in used
     assert "Requests a minute: 100, a day: 1,000; dollars a month: $10.00." in verified
     assert nothing == "No model passes these filters."
     for fact in (

@@ -137,13 +137,13 @@ def listed(result: KeyList) -> str:
         return f"{result.user_id} has no keys."
     lines = [
         f"{key.key_id}  {key.masked_key}  {key.status}  {key.tier}{', test key' * key.sandbox}  made {key.created_at}  "
-        f"last used {key.last_used_at or 'never'}  {key.total_requests:,} requests"
+        f"last used {key.last_used_at or 'never'}  {_counted(key.total_requests, 'request')}"
         for key in result.keys
     ]
     cut = f" (the newest {len(lines)} shown)" if result.truncated else ""
     if result.unreadable:
         lines.append(f"{result.unreadable:,} more can't be read and work nowhere; DynaRoute's log says why.")
-    return "\n".join([f"{result.user_id} has {result.count:,} keys{cut}:", *lines])
+    return "\n".join([f"{result.user_id} has {_counted(result.count, 'key')}{cut}:", *lines])
 
 
 def subscribed(result: SubscriptionInfo) -> str:
@@ -170,7 +170,12 @@ def models(result: ModelList) -> str:
         for model in result.models
     ]
     cut = f" of {result.total}" if result.total > result.count else ""
-    return "\n".join([f"{result.count}{cut} models, USD per million tokens; * can be called now:", *lines])
+    return "\n".join(
+        [
+            f"{result.count}{cut} {'model' if result.total == 1 else 'models'}, USD per million tokens; * can be called now:",
+            *lines,
+        ]
+    )
 
 
 def _details(model: ModelRow) -> str:
@@ -195,7 +200,7 @@ def quoted(result: CostQuote) -> str:
 def summed(result: UsageSummary) -> str:
     """Say what was used and saved."""
     lines = [
-        f"{result.total_requests:,} requests ({result.successful_requests:,} successful), "
+        f"{_counted(result.total_requests, 'request')} ({result.successful_requests:,} successful), "
         f"{result.total_prompt_tokens:,} + {result.total_completion_tokens:,} tokens, all time.",
         _priced(
             result.total_cost, result.gpt41_equivalent_cost, result.total_savings, result.savings_percentage
@@ -208,7 +213,7 @@ def summed(result: UsageSummary) -> str:
     elif result.simulated_requests:
         lines.append(f"{result.simulated_requests:,} more requests were simulated by the sandbox.")
     lines += [
-        f"{row.name}: {row.requests:,} requests, {money(row.cost)}"
+        f"{row.name}: {_counted(row.requests, 'request')}, {money(row.cost)}"
         for row in (*result.by_model, *result.by_category)
     ]
     return "\n".join([*lines, subscribed(result.subscription)])
@@ -224,7 +229,7 @@ def saved(result: CostSavings) -> str:
     if result.cumulative is None:
         return f"{line} No DynaRoute key is set, so there is no running total."
     total = result.cumulative
-    return f"{line} In all, {total.total_requests:,} requests: " + _priced(
+    return f"{line} In all, {_counted(total.total_requests, 'request')}: " + _priced(
         total.actual_cost, total.gpt41_equivalent_cost, total.savings, total.savings_percentage
     )
 
@@ -258,6 +263,10 @@ def _limits(limits: PlanLimits) -> str:
 
 def _ceiling(limits: PlanLimits) -> str:
     return "unlimited" if limits.monthly_spend_usd is None else money(limits.monthly_spend_usd)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _bound(limit: int | None) -> str:
