@@ -13,7 +13,8 @@ from dynaroute_mcp.cli.text import counted, escape
 from dynaroute_mcp.results import iso
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.store.base import CallFilter, CallRow
-from dynaroute_mcp.store.upkeep import RESTORE, Checkup, backup, check, vacuum
+from dynaroute_mcp.store.driver import how_to_restore
+from dynaroute_mcp.store.upkeep import Checkup, backup, check, vacuum
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins so would be run by a spreadsheet."""
@@ -176,7 +177,7 @@ def _show(found: Checkup) -> None:
             f"on {found.network_file_system}: SQLite needs a local disk; set DYNAROUTE_DATABASE to a path on one"
         )
     if found.problems:
-        note(RESTORE)
+        note(how_to_restore(found.path))
 
 
 def _size(count: int) -> str:

@@ -27,7 +27,8 @@ from dynaroute_mcp.results import ModelVitals, View
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.store.base import CallFilter
-from dynaroute_mcp.store.upkeep import RESTORE, check
+from dynaroute_mcp.store.driver import how_to_restore
+from dynaroute_mcp.store.upkeep import check
 from dynaroute_mcp.types import Ambient
 
 _ALERT_CALLS: Final = 200
@@ -191,7 +192,7 @@ async def _database(chosen: Settings) -> Finding:
             state="failure",
             about="database",
             found=f"{found.path} is damaged: {found.problems[0]}",
-            next_step=RESTORE,
+            next_step=how_to_restore(found.path),
         )
     if found.network_file_system:
         steps = "set DYNAROUTE_DATABASE to a path on a local disk"

@@ -141,10 +141,16 @@ def _failure(path: Path, error: Exception) -> StoreUnavailable:
 def corrupt(path: Path, reason: str) -> StoreCorrupt:
     """Say which file is damaged and what to do about it."""
     return StoreCorrupt(
-        f"database {path} is damaged or not a database ({reason}); stop every DynaRoute process, move"
-        f" {path}, and {path}-wal and -shm where there are some, aside and put back a copy made by"
-        " `dynaroute db backup`, or start afresh",
+        f"database {path} is damaged or not a database ({reason}); {how_to_restore(path)}",
         public="the server's database is damaged or not a database; its log says what to do",
+    )
+
+
+def how_to_restore(path: Path) -> str:
+    """Say what to do about a damaged file; a log that is left behind would be read into the copy."""
+    return (
+        f"stop every DynaRoute process, move {path}, and {path}-wal and -shm where there are some, aside and put"
+        " back a copy made by `dynaroute db backup`, or start afresh"
     )
 
 

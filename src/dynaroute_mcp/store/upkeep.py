@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from dynaroute_mcp.errors import StoreUnavailable
 from dynaroute_mcp.store import files
@@ -17,11 +16,6 @@ from dynaroute_mcp.store.link import Link, Opener, open_for_reading, open_for_wr
 from dynaroute_mcp.store.lock import exclusive
 from dynaroute_mcp.store.migrations import copy_database
 
-RESTORE: Final = (
-    "stop every DynaRoute process, move the file, its -wal and its -shm aside, and put back a copy made by"
-    " `dynaroute db backup`"
-)
-"""What to do about a damaged file; a log that is left behind would be read into the copy."""
 _SHOWN_PROBLEMS = 10
 
 
