@@ -52,6 +52,14 @@ class OwnKeys:
 NO_OWN_KEYS = OwnKeys()
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What the configuration file says of a provider, and by which of its names it calls it."""
+
+    called: str
+    said: ProviderSettings
+
+
 class Availability:
     """The catalog of the moment, and how each provider in it is reached."""
 
@@ -166,7 +174,7 @@ class Availability:
         for held in caller.provider_keys:
             provider = self._catalog.providers.get(held.provider)
             own = self._chosen.get(held.provider)
-            if provider is None or (own is not None and not own.enabled):
+            if provider is None or (own is not None and not own.said.enabled):
                 continue
             try:
                 key = self._opened(caller, held)
@@ -214,17 +222,17 @@ class Availability:
 
     def _endpoint(self, provider: Provider) -> Endpoint | None:
         own = self._chosen.get(provider.id)
-        if provider.id == SANDBOX or (own is not None and not own.enabled):
+        if provider.id == SANDBOX or (own is not None and not own.said.enabled):
             return None
-        key = own.api_key.get_secret_value() if own and own.api_key else self._key(provider)
+        key = own.said.api_key.get_secret_value() if own and own.said.api_key else self._key(provider)
         if key is None and not provider.keyless:
             return None
         return Endpoint(provider=provider, base_url=self._address(provider, own), api_key=key)
 
-    def _address(self, provider: Provider, own: ProviderSettings | None) -> str:
-        if own is not None and own.base_url:
-            called = next(name for name, said in self._settings.providers.items() if said is own)
-            return _set_address(own.base_url, f"providers.{called}.base_url", self._settings.config_file)
+    def _address(self, provider: Provider, own: _Chosen | None) -> str:
+        if own is not None and own.said.base_url:
+            setting = f"providers.{own.called}.base_url"
+            return _set_address(own.said.base_url, setting, self._settings.config_file)
         name = provider.base_url_env
         if name and (address := self._settings.variable(name)):
             return _set_address(address, name)
@@ -236,11 +244,13 @@ class Availability:
         return next((key for name in provider.key_env if (key := self._settings.variable(name))), None)
 
 
-def _by_id(settings: Settings, catalog: Catalog) -> Mapping[str, ProviderSettings]:
+def _by_id(settings: Settings, catalog: Catalog) -> Mapping[str, _Chosen]:
     """What the file says of each provider, by any of its names (`gemini` is `google`); its id goes before."""
     named = sorted(settings.providers, key=lambda name: name in catalog.providers)
     known = {name: catalog.find_provider(name) for name in named}
-    return {(row.id if (row := known[name]) else name): settings.providers[name] for name in named}
+    return {
+        (row.id if (row := known[name]) else name): _Chosen(name, settings.providers[name]) for name in named
+    }
 
 
 def _set_address(address: str, setting: str, file: Path | None = None) -> str:
