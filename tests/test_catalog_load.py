@@ -242,6 +242,23 @@ def test_an_overlay_whose_rows_do_not_fit_ours_is_named_with_its_path(overlay: O
     assert str(refused.value) == f"{path}, merged into prices.yaml: unknown model 'no/such'"
 
 
+def test_an_overlay_that_is_called_as_a_file_of_ours_is_named_with_its_path_too(tmp_path: Path) -> None:
+    path = tmp_path / "prices.yaml"
+    path.write_text("prices: [{model: no/such, from: 2026-01-01, usd_per_mtok: {input: 1, output: 1}}]")
+
+    with pytest.raises(ConfigurationInvalid) as refused:
+        load_catalog(None, path)
+
+    assert str(refused.value) == f"{path}, merged into prices.yaml: unknown model 'no/such'"
+
+
+def test_a_file_of_ours_that_is_gone_is_not_blamed_on_the_overlay(tmp_path: Path, overlay: Overlay) -> None:
+    with pytest.raises(ConfigurationInvalid) as refused:
+        load_catalog(tmp_path, overlay("models: []"))
+
+    assert str(refused.value).startswith(f"{tmp_path / 'providers.yaml'}: can't be read")
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

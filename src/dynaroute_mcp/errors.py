@@ -141,10 +141,12 @@ class ConfigurationInvalid(DynarouteError):
 
     code = "configuration_invalid"
 
-    def __init__(self, message: str, *, setting: str | None = None) -> None:
+    def __init__(self, message: str, *, setting: str | None = None, in_overlay: bool = False) -> None:
         super().__init__(message)
         self.setting = setting
         """The setting or variable at fault, where that came out only later; `None` for all else."""
+        self.in_overlay = in_overlay
+        """A row of the user's own catalog file is at fault, and the message begins with that file."""
 
 
 class StoreUnavailable(DynarouteError):

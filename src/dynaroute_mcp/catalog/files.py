@@ -231,15 +231,17 @@ def explain(  # what was read, as what, and where it came from
     fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
     path: list[str] = []
     place: object = data
+    in_overlay = False
     for step in fault["loc"]:
         place = _step(place, step)
         label = _label(place) if isinstance(step, int) else None
         path.append(f"[{label or step}]" if isinstance(step, int) else f".{step}")
-        if label in touched:
-            file = overlay
+        in_overlay = in_overlay or label in touched
     given = f" (got {fault['input'][:_MAX_SHOWN]!r})" if isinstance(fault["input"], str) else ""
     where = "".join(path).lstrip(".")
-    return ConfigurationInvalid(f"{file}: {where}: {complaint(fault, form)}{given}")
+    return ConfigurationInvalid(
+        f"{overlay if in_overlay else file}: {where}: {complaint(fault, form)}{given}", in_overlay=in_overlay
+    )
 
 
 _MERGED: Final = frozenset({"providers", "profiles", "models", "calendars", "prices", "baselines", "plans"})

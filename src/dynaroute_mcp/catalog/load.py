@@ -39,10 +39,11 @@ def load_catalog(folder: Path | None = None, overlay: Path | None = None) -> Cat
     Raises:
         ConfigurationInvalid: a file is missing or wrong; the message names file, row and field.
     """
+    files = Files(_home(folder), overlay)
     try:
-        return _load(Files(_home(folder), overlay))
+        return _load(files)
     except ConfigurationInvalid as error:
-        if overlay is None or str(error).startswith((f"{overlay}:", f"{overlay.name}:")):
+        if overlay is None or error.in_overlay:
             raise
         raise ConfigurationInvalid(f"{overlay}, merged into {error}") from error  # ours alone is right
 
