@@ -190,7 +190,7 @@ async def test_during_a_grace_both_secrets_speak_for_the_key_and_verify_tells_th
     rotated = await accounts.rotate_key(made.row.key_id, grace_s=3600)
 
     old, new = await accounts.caller_for(made.secret), await accounts.caller_for(rotated.secret)
-    assert old == replace(new, expires_at=rotated.old_until)
+    assert old == replace(new, expires_at=rotated.old_until, superseded=True)
     verified = VerifiedKey.of(await accounts.verify_key(made.secret))
     assert (verified.valid, verified.expires_at) == (True, "2026-11-22T01:00:00Z")
     assert "newer key has taken its place" in verified.message
@@ -198,6 +198,20 @@ async def test_during_a_grace_both_secrets_speak_for_the_key_and_verify_tells_th
     time.passed_s = 3600
     assert (await accounts.verify_key(made.secret)).state == "revoked"
     assert (await accounts.caller_for(rotated.secret)).owner == "alice"
+
+
+@pytest.mark.parametrize("ends", [None, START + timedelta(hours=1), START + timedelta(days=1)])
+async def test_a_secret_on_its_way_out_gets_no_new_one_whenever_its_key_ends(
+    accounts: Accounts, ends: datetime | None
+) -> None:
+    made = await accounts.generate_key("alice", terms=Terms(expires_at=ends))
+    rotated = await accounts.rotate_key(made.row.key_id, grace_s=2 * 3600)
+    old, new = [await accounts.caller_for(each.secret) for each in (made, rotated)]
+
+    with pytest.raises(PermissionDenied, match="a newer key has taken this one's place"):
+        await accounts.rotate_key(made.row.key_id, by=old)
+
+    assert (await accounts.rotate_key(made.row.key_id, by=new)).row.key_id == made.row.key_id
 
 
 async def test_revoking_either_secret_during_the_grace_ends_both(accounts: Accounts) -> None:

@@ -269,6 +269,8 @@ class Caller:
     models: tuple[str, ...] = ()
     """The only models and providers that the key may use; empty allows all."""
     expires_at: datetime | None = None
+    superseded: bool = False
+    """It came with a secret that another one took the place of, which is accepted for a while still."""
     preferences: Preferences = NO_PREFERENCES
     provider_keys: tuple[SealedKey, ...] = ()
     """The key's own, used in place of the operator's."""

@@ -267,7 +267,7 @@ class Accounts:
         if by is None or by.key_id != key_id:
             check_maker(by)
         old, now = await self.get_key(key_id), self._clock()
-        if by is not None and by.key_id == key_id and by.expires_at != old.expires_at:
+        if by is not None and by.superseded:
             raise PermissionDenied("a newer key has taken this one's place; rotate with that one")
         if self.state_of(old) != "active":
             raise InvalidRequest(f"key {key_id!r} is {self.state_of(old)}; make a new one", param="id")
@@ -344,6 +344,7 @@ def _caller(row: KeyRow) -> Caller:
         requests_per_day=row.requests_per_day,
         models=row.models,
         expires_at=min((at for at in (row.expires_at, row.superseded_until) if at), default=None),
+        superseded=row.superseded_until is not None,
         preferences=row.preferences,
         provider_keys=row.provider_keys,
     )
