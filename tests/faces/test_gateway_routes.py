@@ -1,6 +1,7 @@
 """The other routes: keys, usage, models, one-prompt routing, health, and the document that describes them all."""
 
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,15 @@ from tests.scripted import START, Script
 from dynaroute_mcp.gateway.routes import OPERATIONS
 from dynaroute_mcp.gateway.routing import Preferences, strategy_for
 from dynaroute_mcp.taxonomy import Strategy
-from dynaroute_mcp.types import Usage
+from dynaroute_mcp.types import (
+    Finished,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+    TokenChance,
+    ToolCallDelta,
+    Usage,
+)
 
 USAGE = Usage(uncached_input_tokens=1_000, output_tokens=500)
 
@@ -308,6 +317,38 @@ async def test_a_cached_answer_costs_nothing_and_belongs_to_one_key(tmp_path: Pa
     assert hit.headers["X-TokenRouter-Cost"] == "0.000000"
     assert streamed.text.endswith("data: [DONE]\n\n")
     assert len(at.script.calls) == 5
+
+
+async def test_a_cached_answer_saves_the_whole_baseline_whichever_it_is_measured_against(
+    tmp_path: Path,
+) -> None:
+    ttl = {"X-GR-Cache-TTL": "60"}
+    async with door(tmp_path, Script(usage=USAGE)) as at:
+        miss, hit = [await at.client.post("/v1/chat/completions", json=HELLO, headers=ttl) for _ in range(2)]
+
+    cost = hit.json()["usage"]["cost"]
+    assert (cost["savings"], cost["savings_percentage"]) == (cost["gpt41_total_cost"], 100)
+    spent, saved = (Decimal(miss.headers[f"X-TokenRouter-{name}"]) for name in ("Cost", "Saved"))
+    assert spent > 0
+    assert Decimal(hit.headers["X-TokenRouter-Saved"]) == spent + saved
+    assert hit.headers["X-TokenRouter-Saved-Pct"] == "100.0"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ReasoningDelta(text="h" * 200_000),
+        ToolCallDelta(index=0, id="call_1", name="write", arguments="h" * 200_000),
+        TextDelta(text="Hi", logprobs=(TokenChance(token="Hi", logprob=-0.1),) * 10_000),
+    ],
+)
+async def test_an_answer_that_is_long_in_any_part_is_not_kept(tmp_path: Path, event: StreamEvent) -> None:
+    ask, ttl = HELLO | {"stream": True}, {"X-GR-Cache-TTL": "60"}
+    script = Script(events=(event, Finished(finish_reason="stop", usage=USAGE)))
+    async with door(tmp_path, script) as at:
+        told = [await at.client.post("/v1/chat/completions", json=ask, headers=ttl) for _ in range(2)]
+
+    assert [each.headers["X-GR-Cache"] for each in told] == ["MISS", "MISS"]
 
 
 async def test_an_answer_is_not_kept_beyond_a_change_of_what_its_key_may_use(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from typing import Final
 
 from dynaroute_mcp.gateway.refusal import Refusal
 from dynaroute_mcp.gateway.wire import ChatBody
-from dynaroute_mcp.types import UNEXPLAINED, Answer, Caller, Cost
+from dynaroute_mcp.types import UNEXPLAINED, Answer, Caller, Cost, Message, Saving
 
 MAX_TTL_S: Final = 3_600
 _MAX_ANSWERS: Final = 1_000
 _MAX_CHARS: Final = 200_000
-"""Longer answers are not kept, so that memory stays bounded."""
+"""Longer answers are not kept, so that memory stays bounded; all that they hold counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Cache:
 
     def keep(self, key: bytes, answer: Answer, ttl_s: int) -> None:
         """Keep a whole answer that ended well, as it costs from now on: nothing."""
-        if answer.truncated or len(answer.completion.message.text) > _MAX_CHARS:
+        if answer.truncated or _chars(answer.completion.message) > _MAX_CHARS:
             return
         self._kept.pop(key, None)
         self._kept[key] = _Kept(answer=_free(answer), until=self._monotonic() + ttl_s)
@@ -75,12 +75,25 @@ def key_of(caller: Caller, body: ChatBody, strategy: str | None) -> bytes:
     return hashlib.sha256((whose + asked).encode("utf-8", "replace")).digest()
 
 
+def _chars(message: Message) -> int:
+    """How long all of an answer is: calls, reasoning, and probabilities, which take many times the text's room."""
+    return len(repr(message.parts))
+
+
 def _free(answer: Answer) -> Answer:
-    gpt41 = answer.gpt41
     return replace(
         answer,
         cost=Cost(input_usd=Decimal(0), output_usd=Decimal(0), basis="response cache"),
         choice=replace(answer.choice, explanation=UNEXPLAINED),  # which holds on to the request
-        gpt41=replace(gpt41, saved_usd=gpt41.baseline_usd, saved_pct=Decimal(100)) if gpt41 else None,
+        gpt41=_all_saved(answer.gpt41),
+        baseline=_all_saved(answer.baseline),
+        versus_highest_pct=None if answer.versus_highest_pct is None else Decimal(100),
         notes=(*answer.notes, "From the response cache: nothing was spent."),
     )
+
+
+def _all_saved(found: Saving | None) -> Saving | None:
+    if found is None:
+        return None
+    whole = Decimal(100) if found.baseline_usd else Decimal(0)
+    return replace(found, saved_usd=found.baseline_usd, saved_pct=whole)
