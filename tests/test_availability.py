@@ -4,7 +4,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.scripted import CATALOG, settings
+from tests.scripted import CATALOG, START, settings
 
 from dynaroute_mcp.availability import Availability
 from dynaroute_mcp.catalog import Model, Provider
@@ -109,8 +109,8 @@ def test_an_endpoint_never_shows_its_key(tmp_path: Path) -> None:
 def test_a_retired_model_cannot_be_called_even_with_a_key(tmp_path: Path) -> None:
     now = available(tmp_path, variables={"DEEPSEEK_API_KEY": "k"})
 
-    assert not now.can_call(CATALOG.get_model("deepseek-chat"))
-    assert now.can_call(CATALOG.get_model("deepseek-v4-pro"))
+    assert not now.can_call(CATALOG.get_model("deepseek-chat"), START.date())
+    assert now.can_call(CATALOG.get_model("deepseek-v4-pro"), START.date())
 
 
 async def test_local_servers_are_looked_for_once_however_many_wait(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ async def test_local_servers_are_looked_for_once_however_many_wait(tmp_path: Pat
     assert looks == 1
     assert before
     assert not now.simulated
-    assert now.can_call(now.catalog.get_model("ollama/llama3"))
+    assert now.can_call(now.catalog.get_model("ollama/llama3"), START.date())
     assert now.endpoints["ollama"].api_key is None
 
 
@@ -185,14 +185,14 @@ async def test_what_a_provider_no_longer_lists_is_not_called_any_more(
 ) -> None:
     lists = {"openai": ALL_OF_OPENAI - {"gpt-6-sol"}, "anthropic": None, "google": frozenset({"imagen"})}
     now = asking(tmp_path, lists)
-    before = now.can_call(now.catalog.get_model("gpt-6-sol"))
+    before = now.can_call(now.catalog.get_model("gpt-6-sol"), START.date())
     await now.drop_unlisted()
 
     assert before
-    assert not now.can_call(now.catalog.get_model("gpt-6-sol"))
-    assert now.can_call(now.catalog.get_model("gpt-6-luna"))
-    assert now.can_call(now.catalog.get_model("claude-haiku-5-5"))
-    assert now.can_call(now.catalog.get_model("gemini-2.5-flash"))
+    assert not now.can_call(now.catalog.get_model("gpt-6-sol"), START.date())
+    assert now.can_call(now.catalog.get_model("gpt-6-luna"), START.date())
+    assert now.can_call(now.catalog.get_model("claude-haiku-5-5"), START.date())
+    assert now.can_call(now.catalog.get_model("gemini-2.5-flash"), START.date())
     (told,) = caplog.records
     assert vars(told)["models"] == "openai/gpt-6-sol"
 
@@ -206,7 +206,7 @@ async def test_an_address_of_the_operators_own_need_not_list_what_it_answers_for
 
     await now.drop_unlisted()
 
-    assert now.can_call(now.catalog.get_model("gpt-6-sol"))
+    assert now.can_call(now.catalog.get_model("gpt-6-sol"), START.date())
 
 
 async def test_listings_say_what_is_missing_where_and_who_could_not_be_asked(tmp_path: Path) -> None:

@@ -229,8 +229,8 @@ def test_a_model_that_its_provider_no_longer_lists_is_not_routed(catalog: Catalo
     }
     assert google == {"gemini-3.8-flash", "gemini-2.5-flash"}
     assert not checked.get_model("gpt-6-luna").retired(today)
-    assert checked.get_model("gemini-2.5-pro").standing == "no longer listed by its provider"
-    assert checked.get_model("gemini-2.5-flash").standing == "active"
+    assert checked.get_model("gemini-2.5-pro").standing(today) == "no longer listed by its provider"
+    assert checked.get_model("gemini-2.5-flash").standing(today) == "active"
 
 
 def test_a_list_that_names_no_known_model_is_not_believed(catalog: Catalog) -> None:

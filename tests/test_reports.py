@@ -1,14 +1,16 @@
 """Reports: quotes that are never zero for want of a price, and sums that keep simulations apart."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
+from datetime import time as clock_time
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.scripted import ASK, LUNA, Script, Time, failure, scripted_core, settings
+from tests.scripted import ASK, CATALOG, LUNA, START, Script, Time, failure, scripted_core, settings
 
 from dynaroute_mcp.accounts import LOCAL
-from dynaroute_mcp.errors import InvalidRequest, NotFound, ProviderUnavailable, UnknownName
+from dynaroute_mcp.errors import InvalidRequest, NoCandidate, NotFound, ProviderUnavailable, UnknownName
 from dynaroute_mcp.reports import MAX_TOKENS, Period, Reports
 from dynaroute_mcp.store.base import CallFilter
 from dynaroute_mcp.taxonomy import Level
@@ -82,6 +84,22 @@ async def test_sums_are_those_of_the_caller_and_of_real_calls_only(tmp_path: Pat
     assert sum(row.cost_usd for row in hers.by_model) == hers.total.cost_usd > 0
     assert [row.group for row in hers.by_category] == ["Code Generation"]
     assert not hers.sandbox
+
+
+async def test_a_model_whose_last_day_has_come_is_listed_as_the_router_takes_it(tmp_path: Path) -> None:
+    time, model = Time(), CATALOG.get_model("gpt-4.1")
+    assert model.retires_at is not None
+    async with scripted_core(settings(tmp_path), time=time) as core:
+        (before,) = [row for row in await core.reports.models() if row.model is model]
+        time.passed_s = (datetime.combine(model.retires_at, clock_time(), UTC) - START).total_seconds()
+        after = await core.reports.models()
+        (gone,) = [row for row in await core.reports.models(include_retired=True) if row.model is model]
+        with pytest.raises(NoCandidate, match=f"retired {model.retires_at}"):
+            await core.router.choose(replace(ASK, model=model.id), LOCAL)
+
+    assert (before.available, before.retired, before.standing) == (True, False, "deprecated")
+    assert model not in [row.model for row in after]
+    assert (gone.available, gone.retired, gone.standing) == (False, True, "retired")
 
 
 async def test_while_everything_is_simulated_the_sums_are_of_simulations_and_say_so(tmp_path: Path) -> None:

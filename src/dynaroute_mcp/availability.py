@@ -7,6 +7,7 @@ keeps the process from starting. A key leaves this module only inside an `Endpoi
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 import anyio
@@ -205,12 +206,12 @@ class Availability:
         """True while no real provider can be called, so that the sandbox must answer."""
         return not self._endpoints
 
-    def can_call(self, model: Model, own: OwnKeys = NO_OWN_KEYS) -> bool:
-        """Tell whether a model is served by a provider that can be called."""
+    def can_call(self, model: Model, on: date, own: OwnKeys = NO_OWN_KEYS) -> bool:
+        """Tell whether a model is served on a day, by a provider that can be called."""
         reached = (
             model.provider in (own.endpoints or self._endpoints) and model.provider not in own.unreadable
         )
-        return reached and model.status != "retired"
+        return reached and not model.retired(on)
 
     def missing_keys(self) -> Mapping[str, str]:
         """Name the variable to set for each provider that has no key."""

@@ -52,6 +52,10 @@ class Listing:
     """Levels whose demand the model meets on average over the skills."""
     available: bool
     """It can be called right now: its provider has a key or runs here, and it is not retired."""
+    retired: bool
+    """It answers no more: by its status, or because its last day has passed."""
+    standing: str
+    """Its status of the moment, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +154,7 @@ class Reports:
             and (capability is None or capability in row.model.capabilities)
             and (level is None or level in row.levels)
             and (row.available or not available_only)
-            and (include_retired or row.model.status != "retired")
+            and (include_retired or not row.retired)
         ]
         return tuple(sorted(kept, key=_order))
 
@@ -292,12 +296,14 @@ class Reports:
         return [row async for row in self._store.calls(which, limit=limit)]
 
     def _listing(self, model: Model, now: datetime, own: OwnKeys) -> Listing:
-        catalog = self._availability.catalog
+        catalog, today = self._availability.catalog, now.date()
         return Listing(
             model=model,
             rates=current_rates(catalog, model.id, now),
             levels=levels_served(catalog, model),
-            available=self._availability.can_call(model, own),
+            available=self._availability.can_call(model, today, own),
+            retired=model.retired(today),
+            standing=model.standing(today),
         )
 
 

@@ -153,10 +153,11 @@ class Model(Row):
     unlisted: SkipJsonSchema[bool] = False
     """Set while a process runs: its provider does not list it any more, so that it counts as retired."""
 
-    @property
-    def standing(self) -> str:
-        """Its status in words for people."""
-        return "no longer listed by its provider" if self.unlisted else self.status
+    def standing(self, on: date) -> str:
+        """Its status on a day, in words for people."""
+        if self.unlisted:
+            return "no longer listed by its provider"
+        return "retired" if self.retired(on) else self.status
 
     def retired(self, on: date) -> bool:
         """Tell whether it no longer answers on this day."""

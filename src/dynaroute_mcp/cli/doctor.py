@@ -125,7 +125,7 @@ async def _examine(chosen: Settings, here: Surroundings, gateway: str | None) ->
             findings += [
                 _catalog(core, ambient),
                 await _classifier(core),
-                *_providers(core),
+                *_providers(core, ambient),
                 *_local_servers(core),
                 await _identity(core),
             ]
@@ -207,11 +207,12 @@ async def _database(chosen: Settings) -> Finding:
 
 def _catalog(core: Core, ambient: Ambient) -> Finding:
     catalog = core.availability.catalog
-    active = sum(model.status != "retired" for model in catalog.models)
+    today = ambient.clock().date()
+    active = sum(not model.retired(today) for model in catalog.models)
     found = f"{active} models of {len({m.provider for m in catalog.models})} providers"
     if catalog.checked_on is None:
         return Finding(state="warning", about="catalog", found=f"{found}, no price was ever checked")
-    age = (ambient.clock().date() - catalog.checked_on).days
+    age = (today - catalog.checked_on).days
     found = f"{found}, prices checked {catalog.checked_on} ({age} day{'s' * (age != 1)} ago)"
     if age > STALE_AFTER_DAYS:
         steps = "upgrade with `pip install -U dynaroute-mcp`, or correct prices in ~/.dynaroute/catalog.yaml"
@@ -224,14 +225,15 @@ async def _classifier(core: Core) -> Finding:
     return Finding(state="warning" if step else "ok", about="classifier", found=found, next_step=step)
 
 
-def _providers(core: Core) -> list[Finding]:
+def _providers(core: Core, ambient: Ambient) -> list[Finding]:
+    today = ambient.clock().date()
     endpoints, catalog = core.availability.endpoints, core.availability.catalog
     keyed = [
         Finding(
             state="ok",
             about=f"provider {provider}",
             found=f"key {_masked(endpoint.api_key)}, {endpoint.base_url},"
-            f" {sum(m.provider == provider and m.status != 'retired' for m in catalog.models)} models",
+            f" {sum(m.provider == provider and not m.retired(today) for m in catalog.models)} models",
         )
         for provider, endpoint in endpoints.items()
         if not endpoint.provider.keyless

@@ -115,15 +115,15 @@ def _show_models(rows: Sequence[Listing]) -> None:
         ],
     )
     ready = sum(row.available for row in rows)
-    keyless = any(not row.available and row.model.status != "retired" for row in rows)
+    keyless = any(not (row.available or row.retired) for row in rows)
     advice = "; `dynaroute doctor` says what the others need" if keyless else ""
     note(f"{counted(len(rows), 'model')}, {ready} can be called now{advice}")
     note(f"can: {', '.join(f'{letter} {name}' for letter, name in _LETTERS)}")
 
 
 def _state(row: Listing) -> str:
-    if row.model.status == "retired":
-        return row.model.standing
+    if row.retired:
+        return row.standing
     return ("ready" if row.available else "no key") + (", ends" if row.model.retires_at else "")
 
 

@@ -141,7 +141,7 @@ def _row(listing: "Listing") -> Model:
         "max_output_tokens": model.max_output_tokens,
         "levels": [int(level) for level in listing.levels],
         "available": listing.available,
-        "status": model.standing,
+        "status": listing.standing,
     }
     if model.retires_at is not None:
         row["retires_at"] = model.retires_at.isoformat()

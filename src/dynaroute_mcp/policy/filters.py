@@ -139,7 +139,7 @@ def _screen(frame: Frame) -> Screen:
 def _bar(frame: Frame, model: Model) -> Objection | None:
     """The first reason why a model cannot be asked at all."""
     if model.retired(frame.day):
-        return Objection(kind="retired", reason=_retired(model))
+        return Objection(kind="retired", reason=_retired(frame, model))
     if barred := _excluded(frame.excluded, {model.id, model.provider}):
         return Objection(kind="excluded", reason=barred)
     if model.provider not in frame.usable:
@@ -168,8 +168,9 @@ def _excluded(excluded: Exclusions, names: Set[str]) -> str | None:
     return None
 
 
-def _retired(model: Model) -> str:
-    when = f"retired {model.retires_at}" if model.retires_at and not model.unlisted else model.standing
+def _retired(frame: Frame, model: Model) -> str:
+    standing = model.standing(frame.day)
+    when = f"retired {model.retires_at}" if model.retires_at and not model.unlisted else standing
     return f"{when}, use {model.replacement}" if model.replacement else when
 
 

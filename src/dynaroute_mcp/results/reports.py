@@ -53,7 +53,7 @@ class ModelRow(Result):
                 "max_output_tokens": model.max_output_tokens,
                 "capabilities": ["text_generation", *sorted(model.capabilities)],
                 "levels": [int(level) for level in listing.levels],
-                "status": model.standing,
+                "status": listing.standing,
                 "retires_at": model.retires_at.isoformat() if model.retires_at else None,
             }
         return cls.model_validate(row)
