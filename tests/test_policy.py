@@ -24,6 +24,7 @@ from tests.policy_examples import (
 
 from dynaroute_mcp.catalog import Capability, Constraints
 from dynaroute_mcp.errors import ContextTooLong, NoCandidate, UnknownName
+from dynaroute_mcp.overcount import Overcount
 from dynaroute_mcp.policy import Expectation, Pin, Situation, choose, levels_served, needs
 from dynaroute_mcp.policy.demand import demanded_level, demanded_quality
 from dynaroute_mcp.policy.wording import dollars
@@ -487,6 +488,19 @@ def test_without_a_bound_of_the_callers_the_answers_bound_is_cut_to_what_the_cei
     assert choice.winner.model_id == LARGE
     assert choice.winner.max_output_tokens == 1_587
     assert choice.winner.max_usd == Decimal("0.014996")
+
+
+@pytest.mark.parametrize("counted", [1.0, 1.3, 2.5, 7.9])
+def test_a_cut_bound_stays_below_the_ceiling_whatever_the_provider_counts(counted: float) -> None:
+    over = Overcount(output=counted)
+    for millionths in range(2_000, 2_040):
+        ceiling = Decimal(millionths) / 1_000_000
+        request = asking(routing=Routing(max_cost_usd=ceiling))
+        where = situation(request=request, input_tokens=10)
+
+        choice = choose(replace(where, overcounts=dict.fromkeys(LADDER_WORLD.by_id, over)))
+
+        assert all(each.max_usd is not None and each.max_usd <= ceiling for each in choice.chain)
 
 
 def test_the_tighter_of_ceiling_and_budget_counts() -> None:

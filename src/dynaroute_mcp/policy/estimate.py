@@ -168,4 +168,6 @@ def _affordable(situation: Situation, money: Terms, model_id: str, bound: int, o
     if prompt is None or with_million is None or prompt > ceiling:
         return 0
     tokens = (ceiling - prompt) * _MILLION // (with_million - prompt)
+    if (_most(situation, money, model_id, tokens) or 0) > ceiling:
+        tokens -= 1  # an overcount is rounded up to a whole token
     return min(bound, tokens) if tokens >= output_tokens else 0
