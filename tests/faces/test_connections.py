@@ -1,4 +1,4 @@
-"""How many clients are let in: as many as there are file descriptors for."""
+"""How many clients are let in: as many as there are file descriptors for; and systems that tell nothing of these."""
 
 import sys
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from dynaroute_mcp.gateway.connections import MAX_CONNECTIONS, let_in
+from dynaroute_mcp.gateway.metrics import Metrics
 
 resource = pytest.importorskip("resource", reason="POSIX only")
 
@@ -66,3 +67,16 @@ def test_where_there_are_no_such_limits_all_are_let_in(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "resource", None)
 
     assert let_in() == MAX_CONNECTIONS
+
+
+def test_where_the_system_tells_no_peak_of_memory_the_other_figures_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = Metrics(lambda: 0.0).text()
+    monkeypatch.setitem(sys.modules, "resource", None)
+
+    without = Metrics(lambda: 0.0).text()
+
+    assert "dynaroute_peak_memory_bytes" in before
+    assert "dynaroute_peak_memory_bytes" not in without
+    assert "dynaroute_requests_running 0\n" in without

@@ -1,6 +1,5 @@
 """Counters of this process in Prometheus' text format (version 0.0.4). No label holds an owner, a key or a prompt."""
 
-import resource
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -124,12 +123,20 @@ def sums(tally: "Tally") -> Iterator[str]:
 
 
 def _gauges(running: int) -> Iterator[str]:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1_024)
     for name, meaning, value in (
         ("dynaroute_requests_running", "HTTP requests being answered.", running),
-        ("dynaroute_peak_memory_bytes", "Largest resident set of this process.", peak),
+        ("dynaroute_peak_memory_bytes", "Largest resident set of this process.", _peak_bytes()),
     ):
-        yield f"# HELP {name} {meaning}\n# TYPE {name} gauge\n{name} {value}\n"
+        if value is not None:
+            yield f"# HELP {name} {meaning}\n# TYPE {name} gauge\n{name} {value}\n"
+
+
+def _peak_bytes() -> int | None:
+    try:
+        import resource  # noqa: PLC0415 -- POSIX only
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1_024)
 
 
 def vital_gauges(rows: "Sequence[Vitals]") -> Iterator[str]:
