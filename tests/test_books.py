@@ -42,6 +42,9 @@ class Teaching(SqliteStore):
             raise StoreUnavailable("it is locked")
         return (LENGTHS,)
 
+    async def overcounts(self, newest: int, *, margin: float, least: int) -> dict[str, float]:
+        return {}
+
 
 async def test_own_calls_teach_how_long_answers_are(tmp_path: Path) -> None:
     async with scripted_core(settings(tmp_path), Script(usage=USED)) as core:
