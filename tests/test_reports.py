@@ -14,7 +14,7 @@ from dynaroute_mcp.errors import InvalidRequest, NoCandidate, NotFound, Provider
 from dynaroute_mcp.reports import MAX_TOKENS, Period, Reports
 from dynaroute_mcp.store.base import CallFilter
 from dynaroute_mcp.taxonomy import Level
-from dynaroute_mcp.types import Caller, Usage
+from dynaroute_mcp.types import Caller, Cost, Usage
 
 USED = Usage(uncached_input_tokens=1_000, output_tokens=500)
 
@@ -100,6 +100,23 @@ async def test_a_model_whose_last_day_has_come_is_listed_as_the_router_takes_it(
     assert (before.available, before.retired, before.standing) == (True, False, "deprecated")
     assert model not in [row.model for row in after]
     assert (gone.available, gone.retired, gone.standing) == (False, True, "retired")
+
+
+async def test_a_call_that_is_priced_later_is_held_against_what_gpt41_had_cost(tmp_path: Path) -> None:
+    new = {"id": "openai/new", "wire_id": "new", "name": "New", "aliases": ()}
+    later = Cost(input_usd=Decimal("0.001"), output_usd=Decimal(0), basis="overlay")
+    async with scripted_core(settings(tmp_path), Script(usage=USED)) as core:
+        core.availability.learn(CATALOG.get_model(LUNA).model_copy(update=new))
+        answer = await core.router.complete(replace(ASK, model="openai/new"), LOCAL)
+        before = (await core.reports.usage(LOCAL)).total
+        await core.store.reprice({answer.request_id: later}, START)
+        after = (await core.reports.usage(LOCAL)).total
+
+    assert (answer.cost, answer.gpt41, answer.baseline, answer.versus_highest_pct) == (None, None, None, None)
+    assert (before.unpriced, after.unpriced) == (1, 0)
+    assert before.cost_usd == before.gpt41_usd == before.baseline_usd == 0
+    assert after.cost_usd == later.total_usd
+    assert after.gpt41_usd == after.baseline_usd == Decimal("0.006")
 
 
 async def test_while_everything_is_simulated_the_sums_are_of_simulations_and_say_so(tmp_path: Path) -> None:
