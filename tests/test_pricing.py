@@ -288,3 +288,30 @@ def test_a_tariff_is_remembered_until_a_day_or_an_hour_changes_prices() -> None:
     assert tariff_at(CATALOG, quiet) is tariff_at(CATALOG, later)
     assert tariff_at(CATALOG, quiet) is not tariff_at(CATALOG, peak)
     assert tariff_at(CATALOG, later) is not tariff_at(CATALOG, TUESDAY.replace(day=25, hour=5))
+
+
+@pytest.mark.parametrize("beyond", [-1, 0, 1])
+def test_a_tariff_changes_where_the_price_does(beyond: int) -> None:
+    tiered = [(model_id, tier) for model_id in MODELS for tier in tiers_of(model_id)]
+    assert tiered
+
+    for model_id, above in tiered:
+        size = above + beyond
+        step = tariff_at(CATALOG, NOW).at_size(size)[model_id]
+        assert dollars_of(expected_cost(step, size, 0, 1_000)) == total(model_id, tokens(size, 1_000))
+
+
+def tiers_of(model_id: str) -> list[int]:
+    row = CATALOG.find_price(model_id, NOW)
+    return [tier.above_tokens for tier in row.tiers] if row is not None else []
+
+
+def test_what_was_read_from_the_cache_anyway_is_not_counted_as_warm_again() -> None:
+    usage = Usage(uncached_input_tokens=1_000, cache_read_tokens=500)
+
+    warm = saving(CATALOG, "gpt-4.1", usage, Decimal(0), NOW, warm_tokens=800)
+    same = saving(
+        CATALOG, "gpt-4.1", Usage(uncached_input_tokens=700, cache_read_tokens=800), Decimal(0), NOW
+    )
+
+    assert warm == same
