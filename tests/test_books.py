@@ -16,6 +16,7 @@ from dynaroute_mcp.errors import StoreUnavailable
 from dynaroute_mcp.policy import Pin, retold
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.store.base import Lengths
+from dynaroute_mcp.store.lock import exclusive
 from dynaroute_mcp.store.sqlite import SqliteStore
 from dynaroute_mcp.taxonomy import Category, Level
 from dynaroute_mcp.types import Cost, Usage
@@ -199,3 +200,19 @@ async def test_counts_are_held_against_the_bound_that_was_reserved(tmp_path: Pat
     await Experience(store, 1.15).read()
 
     assert store.margins == [1.15]
+
+
+async def test_a_paid_answer_does_not_wait_for_a_database_that_others_keep_and_is_recorded_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(books, "_SETTLE_S", 0.05)
+    async with scripted_core(settings(tmp_path)) as core:
+        decision = await decided(core)
+        assert await core.router._books.reserve(decision)
+        with exclusive(core.settings.database), anyio.fail_after(8):
+            bill = await core.router._books.settle(decision, ended_well(decision), reserved=True)
+        await core.store.set_plan("bob", "free", decision.started_at)  # a later job: what came before is done
+        row = await core.reports.call(decision.request_id)
+
+    assert not bill.recorded
+    assert row.status == "ok"

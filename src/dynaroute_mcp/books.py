@@ -57,7 +57,7 @@ GPT41 = "gpt-4.1"
 """The frozen baseline behind every figure called savings."""
 
 _SETTLE_S = 5.0
-"""A settling may take this long before the answer goes out with `recorded: false`."""
+"""A settling may take this long before the answer goes out with `recorded: false`; it is done when it can be."""
 
 _LEARN_EVERY_S = 60.0
 _LEARN_FROM_CALLS = 20_000

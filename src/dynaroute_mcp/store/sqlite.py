@@ -142,8 +142,8 @@ class SqliteStore:
         await self._writer.submit(work.begin(intent, holds))
 
     async def settle(self, outcome: Outcome, charged_nano_usd: int | None) -> Sequence[CounterRow]:
-        """Complete an intent."""
-        return await self._writer.submit(work.settle(outcome, charged_nano_usd))
+        """Complete an intent; who is cancelled leaves, and it is completed all the same."""
+        return await self._writer.submit(work.settle(outcome, charged_nano_usd), stays=False)
 
     async def counters(self, scopes: Sequence[str]) -> Sequence[CounterRow]:
         """Read all counters of these scopes."""

@@ -84,10 +84,13 @@ class Writer:
         self._wake = anyio.Event()
         self._closing = False
 
-    async def submit(self, work: Work[_T]) -> _T:
+    async def submit(self, work: Work[_T], *, stays: bool = True) -> _T:
         """Have a job done; it is committed durably when this returns.
 
-        A cancelled caller still waits for its job, so that nobody is left in doubt whether it was done.
+        Args:
+            work: the job.
+            stays: A cancelled caller still waits for its job, so that nobody is left in doubt whether it was
+                done. Without it, the job is done when its turn comes, and the caller leaves.
 
         Raises:
             StoreUnavailable: the batch could not be written, and none of it was.
@@ -105,6 +108,8 @@ class Writer:
             try:
                 await batch.done.wait()
             except anyio.get_cancelled_exc_class():  # a scope for each wait would be dear
+                if not stays:
+                    raise
                 with anyio.CancelScope(shield=True):
                     await batch.done.wait()
         finally:
