@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from dynaroute_mcp.catalog import Plan
-from dynaroute_mcp.limits import holds, limits_of, priced_only, spent, usd_left, warnings, window
+from dynaroute_mcp.limits import holds, limits_of, priced_only, spent, tightest, usd_left, warnings, window
 from dynaroute_mcp.settings import Budget
 from dynaroute_mcp.store.base import CounterRow
 from dynaroute_mcp.types import Caller
@@ -142,3 +142,25 @@ def test_what_is_spent_counts_running_reservations_and_ignores_other_windows() -
 
     assert (used.requests_this_minute, used.requests_today, used.tokens_this_month) == (3, 53, 1_500)
     assert used.usd_this_month == 0
+
+
+def test_a_budget_of_the_whole_database_counts_whatever_the_project() -> None:
+    for project in (None, "web"):
+        scopes = [limit.scope for limit in limits_of(ALICE, FREE, (DAY_BUDGET,), project, AT)]
+        assert "all" in scopes
+
+
+def test_nobody_is_warned_of_requests_since_they_come_back_by_themselves() -> None:
+    limits = limits_of(ALICE, FREE, (), None, AT)
+
+    assert warnings(limits, [counter("requests", "day:2026-12-31", 999)]) == ()
+
+
+def test_of_two_limits_of_one_kind_the_one_that_leaves_less_is_told() -> None:
+    for own, left in ((5, 4), (5_000, 90)):
+        keyed = replace(ALICE, requests_per_minute=own)
+        used = [
+            counter("requests", "minute:2026-12-31T23:59Z", 10),
+            counter("requests", "minute:2026-12-31T23:59Z", 1, scope="key:key_1"),
+        ]
+        assert tightest(limits_of(keyed, FREE, (), None, AT), used)["requests_per_minute"].left == left
