@@ -10,12 +10,13 @@ from typing import Any
 
 import anyio
 import pytest
+from pydantic import ValidationError
 from tests.faces.gateway_door import ADMIN, CHAT, HELLO, Wire, door
 from tests.scripted import ASK, SOL, START, Script, failure
 
 from dynaroute_mcp.accounts import LOCAL, Accounts, Subscription, new_secret
 from dynaroute_mcp.errors import ProviderGarbled, StoreUnavailable
-from dynaroute_mcp.gateway import receiving
+from dynaroute_mcp.gateway import decode, receiving, wire
 from dynaroute_mcp.gateway.auth import FAILURES_A_MINUTE
 from dynaroute_mcp.providers.usage import Reported
 from dynaroute_mcp.types import Caller, TextDelta, Usage
@@ -253,6 +254,25 @@ async def test_only_plain_json_is_read(tmp_path: Path, headers: dict[str, str], 
         response = await at.client.post(CHAT, content=body, headers=headers)
 
     assert response.status_code == status
+
+
+async def test_a_body_of_many_tiny_values_is_refused_before_it_takes_gigabytes(tmp_path: Path) -> None:
+    many = json.dumps(HELLO | {"reasoning_details": [{}] * (decode.MAX_VALUES + 1)})
+    text = json.dumps({"messages": [{"role": "user", "content": "a, " * decode.MAX_VALUES}]})
+    async with door(tmp_path) as at:
+        refused = await at.client.post(CHAT, content=many)
+        served = await at.client.post(CHAT, content=text)
+
+    assert "more than 100,000 values" in check_envelope(refused, 400)["message"]
+    assert served.status_code == 200
+
+
+@pytest.mark.parametrize(("role", "field"), [("user", "content"), ("assistant", "tool_calls")])
+def test_of_a_list_that_is_wrong_throughout_one_fault_is_told(role: str, field: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        wire.ChatBody.model_validate({"messages": [{"role": role, "content": "x", field: [0] * 1_000}]})
+
+    assert caught.value.error_count() < 5
 
 
 async def test_a_body_is_counted_while_it_is_read(tmp_path: Path) -> None:

@@ -47,7 +47,11 @@ _CHOICES: Final[Mapping[str, ToolChoice]] = {
     "none": ToolChoice(mode="none"),
     "required": ToolChoice(mode="required"),
 }
+MAX_VALUES: Final = 100_000
+"""In one body, at whatever depth. What a text takes is counted in bytes; a value takes a hundred times its own."""
 _MAX_SHOWN: Final = 600
+_SUSPICIOUS: Final = MAX_VALUES // 8
+"""Commas from which the values are counted: what has fewer and more values nests deeper than any field of ours."""
 _NOTHING: Final[tuple[object, ...]] = (None, [], {})
 """What asks for nothing under any name."""
 _MAX_LABELS, _MAX_LABEL_NAME, _MAX_LABEL = 16, 64, 512
@@ -68,6 +72,12 @@ def body_of(model: type[B], raw: bytes) -> B:
         raise Refusal(400, f"the body is not valid JSON: {error}", reason="invalid_request") from None
     if not isinstance(values, dict):
         raise Refusal(400, "the body must be a JSON object", reason="invalid_request")
+    if raw.count(b",") > _SUSPICIOUS and _is_crowded(values):
+        raise Refusal(
+            400,
+            f"the body holds more than {MAX_VALUES:,} values; send less at once",
+            reason="invalid_request",
+        )
     if model is wire.ChatBody and not isinstance(values.get("messages"), list):
         raise Refusal(
             400, "No messages array found in request", reason="invalid_request", param="messages"
@@ -76,6 +86,20 @@ def body_of(model: type[B], raw: bytes) -> B:
         return model.model_validate(values)
     except ValidationError as error:
         raise explained(error, values) from None
+
+
+def _is_crowded(values: dict[str, object]) -> bool:
+    """Tell whether there are more than `MAX_VALUES`; nothing is looked at twice, and no further than that."""
+    left = MAX_VALUES
+    unread: list[dict[str, object] | list[object]] = [values]
+    while unread:
+        here = unread.pop()
+        inner = here.values() if isinstance(here, dict) else here
+        left -= len(inner)
+        if left < 0:
+            return True
+        unread += [each for each in inner if isinstance(each, dict | list)]
+    return False
 
 
 def explained(error: ValidationError, values: object) -> Refusal:

@@ -6,7 +6,7 @@ them.
 """
 
 from difflib import get_close_matches
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
@@ -29,6 +29,9 @@ REFUSED: Final = {
 
 DataUrl = Annotated[str, Field(pattern=r"^data:[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(;[A-Za-z0-9.+=-]+)*;base64,")]
 Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.:-]{1,128}$")]
+_T = TypeVar("_T")
+Listed = Annotated[list[_T], Field(fail_fast=True)]
+"""A list that is read up to its first fault: millions of faults would take gigabytes to be told."""
 Speaker = Annotated[str, Field(max_length=200)] | None
 Label = Annotated[str, Field(max_length=1_000)] | None
 
@@ -127,7 +130,7 @@ class SystemMessage(Said):
     """Instructions; `developer` is OpenAI's newer word for the same."""
 
     role: Literal["system", "developer"]
-    content: str | list[TextPart]
+    content: str | Listed[TextPart]
     name: Speaker = None
 
 
@@ -135,7 +138,7 @@ class UserMessage(Said):
     """What a person says."""
 
     role: Literal["user"]
-    content: str | list[UserPart]
+    content: str | Listed[UserPart]
     name: Speaker = None
 
 
@@ -183,13 +186,13 @@ class AssistantMessage(Said):
     """What a model said in an earlier turn."""
 
     role: Literal["assistant"]
-    content: str | list[AssistantPart] | None = None
+    content: str | Listed[AssistantPart] | None = None
     name: Speaker = None
     refusal: str | None = None
-    tool_calls: list[CalledTool] | None = None
+    tool_calls: Listed[CalledTool] | None = None
     reasoning_content: str | None = None
     """Text of `reasoning_details`, which win; it says not who wrote it."""
-    reasoning_details: list[ReasoningDetail] | None = None
+    reasoning_details: Listed[ReasoningDetail] | None = None
 
 
 class ToolMessage(Said):
@@ -197,7 +200,7 @@ class ToolMessage(Said):
 
     role: Literal["tool"]
     tool_call_id: Annotated[str, Field(min_length=1, max_length=200)]
-    content: str | list[ToolPart]
+    content: str | Listed[ToolPart]
 
 
 AnyMessage = Annotated[
@@ -327,7 +330,7 @@ class ChatBody(Wire):
     top_logprobs: Annotated[int, Field(ge=0, le=20), BeforeValidator(integral)] | None = None
     n: Annotated[int, Field(ge=1, le=1), BeforeValidator(integral)] | None = None
     """One answer per request; ask again for another."""
-    modalities: list[Literal["text"]] | None = None
+    modalities: Listed[Literal["text"]] | None = None
     """Answers are text."""
     tools: Annotated[list[ToolSpec], Field(max_length=MAX_TOOLS)] | None = None
     tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
