@@ -628,6 +628,15 @@ async def test_an_unknown_argument_is_named_with_the_nearest(tmp_path: Path, era
     assert none.endswith("there is no argument 'user_id'; it takes none")
 
 
+@shows("strict-arguments")
+async def test_of_thousands_of_unknown_arguments_a_few_are_told(tmp_path: Path, era: Era) -> None:
+    unknown = dict.fromkeys((f"promp{number}" for number in range(2_000)), 1)
+    async with client_on(tmp_path, era=era) as client:
+        told = await error(client, "get_subscription", **unknown)
+
+    assert told.count("there is no argument") == 20
+
+
 @shows("wrong-types")
 async def test_a_wrong_type_is_told_without_a_dump(tmp_path: Path, era: Era) -> None:
     async with client_on(tmp_path, era=era) as client:

@@ -8,6 +8,7 @@ silently ignored is a wish that is silently ignored.
 import inspect
 from collections.abc import Awaitable, Callable
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
 from mcp.server.mcpserver.tools import Tool
@@ -17,6 +18,8 @@ from pydantic import ConfigDict, ValidationError
 from dynaroute_mcp.results import Result
 
 Schema = dict[str, Any]  # Any: JSON Schema
+_TOLD = 20
+"""Faults of one call that are told; there can be millions, and each unknown name is compared with the known ones."""
 
 
 def strict_tool(
@@ -88,11 +91,10 @@ def without_blanks(tool: Tool, arguments: Schema) -> Schema:
 
 
 def explain(tool: Tool, error: ValidationError) -> str:
-    """Say in one line per argument what is wrong with it, without echoing what was sent."""
+    """Say in one line per argument what is wrong with it, the first few, without echoing what was sent."""
     known = list(tool.parameters["properties"])
-    lines = [
-        _line(item["loc"], item["type"], item["msg"], known) for item in error.errors(include_input=False)
-    ]
+    faults = islice(error.errors(include_input=False), _TOLD)
+    lines = [_line(item["loc"], item["type"], item["msg"], known) for item in faults]
     return f"invalid arguments for {tool.name}: " + "; ".join(dict.fromkeys(lines))
 
 
