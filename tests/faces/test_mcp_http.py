@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 from mcp import MCPError
@@ -18,10 +19,11 @@ from tests.scripted import Script, scripted_core, settings
 
 from dynaroute_mcp.accounts import Terms
 from dynaroute_mcp.errors import ConfigurationInvalid, StoreUnavailable
-from dynaroute_mcp.mcp_server import web
+from dynaroute_mcp.mcp_server import bodies, web
 from dynaroute_mcp.mcp_server.access import OPERATOR, STRANGER, Visitor, remember_visitor, visitor
+from dynaroute_mcp.mcp_server.bodies import MAX_BODY_BYTES, MAX_VALUES
 from dynaroute_mcp.mcp_server.opening import check_binding
-from dynaroute_mcp.mcp_server.web import MAX_BODY_BYTES, create_app
+from dynaroute_mcp.mcp_server.web import create_app
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.sites import is_loopback
 from dynaroute_mcp.types import Finished, TextDelta, Usage
@@ -160,6 +162,38 @@ async def test_a_body_too_large_is_refused_in_words(core: Core) -> None:
         )
 
     assert (reply.status_code, reply.text) == (413, "Request body too large")
+
+
+async def test_a_message_of_thousands_of_values_is_refused_before_they_take_minutes(core: Core) -> None:
+    call: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+    crowded = call | {"params": {"name": "x", "arguments": {"prompt": [0] * (MAX_VALUES + 1)}}}
+    wordy = INITIALIZE | {"id": "a, " * MAX_VALUES}
+    async with http(app_of(core), Authorization=f"Bearer {ADMIN}") as client:
+        refused = await client.post("/mcp", json=crowded, headers=JSON_OR_STREAM)
+        served = await client.post("/mcp", json=wordy, headers=JSON_OR_STREAM)
+        broken = await client.post(
+            "/mcp", content="," * MAX_VALUES, headers=JSON_OR_STREAM | {"Content-Type": "application/json"}
+        )
+
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_request")
+    assert "more than 10,000 values" in refused.json()["error_description"]
+    assert served.status_code == 200
+    assert (broken.status_code, broken.json()["error"]["code"]) == (400, -32700)
+
+
+async def test_a_message_that_does_not_come_is_not_waited_for(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never() -> AsyncIterator[bytes]:
+        yield b"{"
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(bodies, "BODY_S", 0.01)
+    async with http(app_of(core), Authorization=f"Bearer {ADMIN}") as client:
+        with anyio.fail_after(5):
+            late = await client.post("/mcp", content=never(), headers=JSON_OR_STREAM)
+
+    assert (late.status_code, late.json()["error"]) == (408, "body_timeout")
 
 
 async def test_a_guessed_session_does_not_exist(core: Core) -> None:

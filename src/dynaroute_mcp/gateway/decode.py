@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails, from_json
 
 from dynaroute_mcp.gateway import wire
 from dynaroute_mcp.gateway.refusal import Refusal
+from dynaroute_mcp.results import is_crowded
 from dynaroute_mcp.taxonomy import Level, Strategy
 from dynaroute_mcp.types import (
     ChatRequest,
@@ -72,7 +73,7 @@ def body_of(model: type[B], raw: bytes) -> B:
         raise Refusal(400, f"the body is not valid JSON: {error}", reason="invalid_request") from None
     if not isinstance(values, dict):
         raise Refusal(400, "the body must be a JSON object", reason="invalid_request")
-    if raw.count(b",") > _SUSPICIOUS and _is_crowded(values):
+    if raw.count(b",") > _SUSPICIOUS and is_crowded(values, MAX_VALUES):
         raise Refusal(
             400,
             f"the body holds more than {MAX_VALUES:,} values; send less at once",
@@ -86,20 +87,6 @@ def body_of(model: type[B], raw: bytes) -> B:
         return model.model_validate(values)
     except ValidationError as error:
         raise explained(error, values) from None
-
-
-def _is_crowded(values: dict[str, object]) -> bool:
-    """Tell whether there are more than `MAX_VALUES`; nothing is looked at twice, and no further than that."""
-    left = MAX_VALUES
-    unread: list[dict[str, object] | list[object]] = [values]
-    while unread:
-        here = unread.pop()
-        inner = here.values() if isinstance(here, dict) else here
-        left -= len(inner)
-        if left < 0:
-            return True
-        unread += [each for each in inner if isinstance(each, dict | list)]
-    return False
 
 
 def explained(error: ValidationError, values: object) -> Refusal:

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route
 from starlette.types import Message, Receive, Scope, Send
 
+from dynaroute_mcp.mcp_server.bodies import MAX_BODY_BYTES, Bodies
 from dynaroute_mcp.mcp_server.gate import Gate
 from dynaroute_mcp.mcp_server.opening import LazyCore, with_settings
 from dynaroute_mcp.mcp_server.server import build
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 Transport = Literal["sse", "streamable-http", "http"]
 """`http` is both."""
-
-MAX_BODY_BYTES: Final = 16 * 1024 * 1024
-"""Room for a prompt of ten megabytes; a larger body is answered with 413 while it is read."""
 
 MAX_SESSIONS: Final = 1_000
 SESSION_IDLE_S: Final = 600.0
@@ -73,7 +71,7 @@ def create_app(
             yield
 
     gate = Middleware(Gate, core=core, allowed_hosts=allowed_hosts)
-    return Starlette(routes=routes, lifespan=lifespan, middleware=[gate])
+    return Starlette(routes=routes, lifespan=lifespan, middleware=[gate, Middleware(Bodies)])
 
 
 def _once(route: BaseRoute) -> BaseRoute:

@@ -4,7 +4,7 @@ The core's types are imported for the type checker only: a server must start bef
 """
 
 from dynaroute_mcp.results.answers import Classified, RoutedPrompt
-from dynaroute_mcp.results.base import Result, encodable, iso, short
+from dynaroute_mcp.results.base import Result, encodable, is_crowded, iso, short
 from dynaroute_mcp.results.health import HealthReport, ModelVitals, View
 from dynaroute_mcp.results.key_details import (
     DetailedKeyList,
@@ -49,6 +49,7 @@ __all__ = [
     "VerifiedKey",
     "View",
     "encodable",
+    "is_crowded",
     "iso",
     "short",
 ]

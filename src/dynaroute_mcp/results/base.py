@@ -73,6 +73,19 @@ def encodable(value: Any) -> Any:  # Any: JSON-like, of any depth
     return value
 
 
+def is_crowded(value: object, most: int) -> bool:
+    """Tell whether a JSON value holds more than so many others; it is read no further than that."""
+    left_over, unread = most, [value]
+    while unread:
+        here = unread.pop()
+        inner = here.values() if isinstance(here, dict) else here if isinstance(here, list) else ()
+        left_over -= len(inner)
+        if left_over < 0:
+            return True
+        unread += [each for each in inner if isinstance(each, dict | list)]
+    return False
+
+
 def when(at: datetime | None) -> str | None:
     """A time that may not have come."""
     return None if at is None else iso(at)
