@@ -46,6 +46,24 @@ def test_no_key_reaches_the_log_in_message_facts_or_traceback(
     assert secret.split()[-1].split("key=")[-1] not in err
 
 
+def test_what_others_wrote_neither_steers_a_terminal_nor_passes_for_a_line_of_the_log(
+    root_logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging()
+    forged = "x\n2026-11-22 ERROR forged\r\x1b[2J\u202e\u2028\x9b"
+
+    try:
+        raise RuntimeError(forged)
+    except RuntimeError:
+        root_logger.exception("with %s", forged, extra={"fact": forged})
+
+    first, *rest = capsys.readouterr().err.removesuffix("\n").split("\n")
+    assert first.endswith("with x")
+    assert all(line.startswith("  ") for line in rest)
+    assert all(char.isprintable() for line in rest for char in line)
+    assert "\\u001b[2J\\u202e\\u2028\\u009b" in rest[0]
+
+
 def test_the_http_client_does_not_log_addresses(root_logger: logging.Logger) -> None:
     configure_logging(logging.DEBUG)
 

@@ -10,6 +10,9 @@ _SECRET = re.compile(
     r"|(?i:bearer)\s+[\w.~+/-]{8,}|(?<=[?&]key=)[^&\s]+"
 )
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What could steer a terminal, end a line or reorder one; line feeds and tabs are not among it."""
+
 
 def configure_logging(level: int = logging.WARNING) -> None:
     """Send logs to stderr, without secrets. Called before an MCP server is built, whose own set-up then does nothing."""
@@ -33,11 +36,15 @@ def _fill_descriptors() -> None:
 
 
 class _Redacting(logging.Formatter):
-    """Adds the facts of `extra` and takes out whatever looks like a key, tracebacks included."""
+    """Adds the facts of `extra` and takes out whatever looks like a key, tracebacks included.
+
+    Only a record begins at the margin: what somebody else wrote can't pass for one.
+    """
 
     _own = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "facts"}
 
     def format(self, record: logging.LogRecord) -> str:
         facts = {name: value for name, value in vars(record).items() if name not in self._own}
         record.facts = "".join(f" {name}={value}" for name, value in facts.items())
-        return _SECRET.sub("[redacted]", super().format(record))
+        shown = _SECRET.sub("[redacted]", super().format(record)).replace("\n", "\n  ")
+        return _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", shown)
