@@ -150,3 +150,28 @@ async def test_a_long_text_lets_others_be_served_while_it_is_searched() -> None:
         done = True
 
     assert longest_s < took_s / 3
+
+
+TOOL = {"name": "f", "description": "Sends.", "parameters": {"type": "object"}}
+SCHEMA = {"name": "answer", "schema": {"properties": {MAIL: {"type": "string"}}}}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tools", [{"type": "function", "function": TOOL | {"description": f"Mails {MAIL}."}}]),
+        ("tools", [{"type": "function", "function": TOOL | {"parameters": {"enum": ["x", MAIL]}}}]),
+        ("response_format", {"type": "json_schema", "json_schema": SCHEMA}),
+        ("stop", ["x", MAIL]),
+        ("messages", [{"role": "user", "name": MAIL, "content": "Hello"}]),
+    ],
+)
+async def test_personal_data_beside_the_messages_goes_to_nobody_either(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    async with door(tmp_path) as at:
+        refused = await at.client.post("/v1/chat/completions", json={**HELLO, field: value}, headers=MODERATE)
+
+    error = refused.json()["error"]
+    assert (refused.status_code, error["type"], error["param"]) == (400, "guardrail_violation", field)
+    assert at.script.calls == []

@@ -12,7 +12,7 @@ from typing import Final
 import anyio.lowlevel
 
 from dynaroute_mcp.gateway.refusal import Refusal
-from dynaroute_mcp.types import ChatRequest, Reasoning, Text, ToolCall, ToolResult
+from dynaroute_mcp.types import ChatRequest, Part, Reasoning, Text, ToolCall, ToolResult
 
 _STEP: Final = 20_000
 """Characters that are searched at once, which takes a few milliseconds."""
@@ -21,7 +21,7 @@ _OVERLAP: Final = 512
 
 
 async def check(header: str | None, request: ChatRequest) -> None:
-    """Check what people, models and tools wrote, if `X-GR-Guardrails` wants it.
+    """Check what goes to a provider in words, if `X-GR-Guardrails` wants it: messages, tools, schema and stops.
 
     Raises:
         Refusal: 400 `guardrail_violation`, with the names of the patterns; or the header is wrong.
@@ -29,18 +29,21 @@ async def check(header: str | None, request: ChatRequest) -> None:
     if not wanted(header):
         return
     found = set[str]()
-    for text in _texts(request):
+    fields = list[str]()
+    for field, text in _texts(request):
+        before = len(found)
         for at in range(0, max(1, len(text) - _OVERLAP), _STEP):
             end = at + _STEP + _OVERLAP
             found |= patterns_in(text[at:end], begins=not at, ends=end >= len(text))
             await anyio.lowlevel.checkpoint()
+        fields += [field] * (len(found) > before)
     if found:
         names = ", ".join(sorted(found))
         raise Refusal(
             400,
             f"the prompt holds personal data: {names}; take it out, or send no X-GR-Guardrails header",
             reason="guardrail_violation",
-            param="messages",
+            param=fields[0],
             kind="guardrail_violation",
         )
 
@@ -135,12 +138,36 @@ _PLAIN: Final = {
 """Spaces, hyphens and full-width signs as word processors and forms write them; what has no width is left out."""
 
 
-def _texts(request: ChatRequest) -> Iterable[str]:
+def _texts(request: ChatRequest) -> Iterable[tuple[str, str]]:
+    """Every text that a provider gets, with the field of the body where it stands."""
     for message in request.messages:
+        yield "messages", message.name or ""
         for part in message.parts:
-            if isinstance(part, Text | Reasoning):
-                yield part.text
-            elif isinstance(part, ToolCall):
-                yield part.arguments
-            elif isinstance(part, ToolResult):
-                yield from (inner.text for inner in part.parts if isinstance(inner, Text))
+            yield from (("messages", text) for text in _said(part))
+    for tool in request.tools:
+        yield "tools", tool.description
+        yield from (("tools", text) for text in _strings(tool.parameters))
+    if request.response_format is not None:
+        yield from (("response_format", text) for text in _strings(request.response_format.schema))
+    yield from (("stop", text) for text in request.parameters.stop)
+
+
+def _said(part: Part) -> Iterable[str]:
+    if isinstance(part, Text | Reasoning):
+        yield part.text
+    elif isinstance(part, ToolCall):
+        yield part.arguments
+    elif isinstance(part, ToolResult):
+        yield from (inner.text for inner in part.parts if isinstance(inner, Text))
+
+
+def _strings(schema: object) -> Iterable[str]:
+    if isinstance(schema, str):
+        yield schema
+    elif isinstance(schema, dict):
+        for name, inner in schema.items():
+            yield name
+            yield from _strings(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            yield from _strings(inner)
