@@ -17,7 +17,16 @@ from typing import Final, NamedTuple
 from dynaroute_mcp.errors import ConfigurationInvalid
 from dynaroute_mcp.settings import HOME
 
-__all__ = ["CACHE_VARIABLE", "RANKS", "Ranks", "fetch_ranks", "find_ranks", "install_ranks", "ranks_path"]
+__all__ = [
+    "CACHE_VARIABLE",
+    "RANKS",
+    "Ranks",
+    "fetch_ranks",
+    "find_ranks",
+    "install_ranks",
+    "ranks_path",
+    "read_ranks",
+]
 
 
 class Ranks(NamedTuple):
@@ -74,7 +83,12 @@ def find_ranks(encoding: str) -> Path | None:
 @lru_cache(maxsize=8)
 def _whole(path: Path, _size: int, _mtime_ns: int, sha256: str) -> bool:
     """Whether the file has this hash; read again only when its size or date changed."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    return hashlib.sha256(_read(path)).hexdigest() == sha256
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_MAX_BYTES + 1)
 
 
 def fetch_ranks(encoding: str) -> bytes:
@@ -95,6 +109,18 @@ def fetch_ranks(encoding: str) -> bytes:
             "fetch that file on another machine and pass it with --file"
         ) from error
     return content
+
+
+def read_ranks(file: Path) -> bytes:
+    """Read ranks that were fetched elsewhere, no more than can be any.
+
+    Raises:
+        ConfigurationInvalid: the file can't be read.
+    """
+    try:
+        return _read(file)
+    except OSError as error:
+        raise ConfigurationInvalid(f"{str(file)!r} can't be read: {error.strerror}") from error
 
 
 def install_ranks(encoding: str, content: bytes) -> Path:

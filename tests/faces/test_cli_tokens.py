@@ -79,6 +79,30 @@ def test_ranks_carried_by_hand_are_checked_too(shell: Shell, tmp_path: Path, pub
     assert "cl100k_base (GPT-4, GPT-3.5" in result.stdout
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no device that never ends")
+def test_of_a_file_that_never_ends_no_more_is_read_than_ranks_can_have(shell: Shell) -> None:
+    result = shell("tokens", "install", "--file", "/dev/zero")
+
+    assert result.exit_code == 9
+    assert "these are not the ranks of o200k_base: 16,777,217 bytes" in result.stderr
+
+
+def test_a_file_that_may_not_be_read_is_named(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    carried = tmp_path / "carried"
+    carried.touch()
+    monkeypatch.setattr(Path, "open", refuse)
+
+    result = shell("tokens", "install", "--file", str(carried))
+
+    assert result.exit_code == 9
+    assert f"{str(carried)!r} can't be read: Permission denied" in result.stderr
+
+
 def test_without_a_network_the_error_says_how_else(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = RANKS["o200k_base"]._replace(url="http://127.0.0.1:9/o200k_base")
     monkeypatch.setitem(RANKS, "o200k_base", nowhere)

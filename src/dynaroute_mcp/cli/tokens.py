@@ -8,7 +8,7 @@ import click
 from dynaroute_mcp.cli.options import read_prompt
 from dynaroute_mcp.cli.render import facts, note, table
 from dynaroute_mcp.cli.session import emit, json_option
-from dynaroute_mcp.ranks import RANKS, fetch_ranks, find_ranks, install_ranks
+from dynaroute_mcp.ranks import RANKS, fetch_ranks, find_ranks, install_ranks, read_ranks
 from dynaroute_mcp.tokens import EXACT_MAX_CHARS, estimate_tokens, exact_tokens
 
 _NEWEST: Final = "o200k_base"
@@ -73,7 +73,7 @@ def install(encoding: str, carried: Path | None, *, as_json: bool) -> None:
     if there is None:
         if carried is None and not as_json:
             click.echo(f"Fetching the ranks of {encoding} ...", err=True)
-        there = install_ranks(encoding, carried.read_bytes() if carried else fetch_ranks(encoding))
+        there = install_ranks(encoding, read_ranks(carried) if carried else fetch_ranks(encoding))
     if as_json:
         emit({"encoding": encoding, "path": str(there), "bytes": there.stat().st_size})
         return
