@@ -330,6 +330,19 @@ async def test_an_address_that_is_none_is_a_failed_connection() -> None:
             await fetch(transport, "http://[::1/")
 
 
+@pytest.mark.parametrize("others", [[], ["127.0.0.1"]])
+async def test_a_name_that_leads_to_a_clouds_metadata_service_is_not_followed_there(
+    monkeypatch: pytest.MonkeyPatch, others: list[str]
+) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, 1)) for ip in ["169.254.169.254", *others]]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: found)
+
+    words = "connection refused" if others else "its host name leads to a link-local address"
+    with pytest.raises(ClientFault, match=f"^{words}"):
+        async with open_transport() as transport:
+            await fetch(transport, "https://rebound.example:1/")
+
+
 async def test_a_full_pool_is_waited_for_as_long_as_for_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "MAX_CONNECTIONS", 1)
 

@@ -23,6 +23,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import certifi
 import truststore
+from aiohttp.abc import ResolveResult
 from aiohttp.http_exceptions import ContentEncodingError
 
 MAX_CONNECTIONS = 512
@@ -97,7 +98,7 @@ class Transport(Protocol):
 @asynccontextmanager
 async def open_transport() -> AsyncGenerator[Transport]:
     """Open the client for as long as the context lasts."""
-    connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=_KEPT_S)
+    connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=_KEPT_S, resolver=_Resolver())
     async with aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -106,6 +107,24 @@ async def open_transport() -> AsyncGenerator[Transport]:
         max_field_size=64 * 1024,
     ) as session:
         yield _Aiohttp(session, getproxies())
+
+
+class _LinkLocal(OSError):
+    """A name leads to addresses of a cloud's metadata service alone."""
+
+
+class _Resolver(aiohttp.ThreadedResolver):
+    """Asks the system for the addresses of a name, and leaves out those that a base URL may not name either."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Find addresses; raises `OSError` where there are none to be had."""
+        found = await super().resolve(host, port, family)
+        allowed = [each for each in found if not is_link_local(each["host"])]
+        if not allowed:
+            raise _LinkLocal
+        return allowed
 
 
 class _Aiohttp:
@@ -247,6 +266,8 @@ _FAULTS: Final = (
 
 def _why(error: Exception) -> str:
     """Say what was wrong with a connection, in our words: an error's own may quote the address."""
+    if isinstance(error.__cause__, _LinkLocal):
+        return "its host name leads to a link-local address, which a cloud's metadata service has"
     for kind, words in _FAULTS:
         if isinstance(error, kind):
             return words
