@@ -20,6 +20,7 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from dynaroute_mcp import policy, pricing
 from dynaroute_mcp.accounts import LOCAL, Accounts
 from dynaroute_mcp.availability import SANDBOX, Availability
 from dynaroute_mcp.books import Books, Experience
@@ -150,6 +151,8 @@ async def open_core(
                 local=local,
                 tally=books.tally,
             )
+    policy.forget()  # a catalog is large, and each core brings its own
+    pricing.forget()
 
 
 def _local(

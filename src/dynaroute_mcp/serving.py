@@ -22,7 +22,7 @@ from typing import Final, Literal
 import anyio
 import anyio.to_thread
 import uvicorn
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import ObjectReceiveStream, TaskGroup, TaskStatus
 from starlette.applications import Starlette
 from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
@@ -227,10 +227,14 @@ class Hub:
                 generation = _Generation(core)
                 task_status.started(generation)
                 await core.availability.ready()  # local servers are found before anybody asks
-                gc.freeze()  # what is loaded now stays: no collection need look at it again
+                if not gc.get_freeze_count():  # a core that was frozen is never given back
+                    gc.freeze()  # what is loaded now stays: no collection need look at it again
                 await generation.over.wait()
         except ConfigurationInvalid as error:
             task_status.started(error)
+        else:
+            del core, generation
+            gc.collect()  # a closed core is full of cycles, and the collector looks for them hardly ever
 
 
 class _Shared(LazyCore):
@@ -364,9 +368,18 @@ class Front:
         return app
 
     async def _watch(self) -> None:
-        with anyio.open_signal_receiver(signal.SIGHUP) as signals:
-            async for _ in signals:
-                await self.renew()
+        """Renew at each signal; those that come meanwhile ask for one more, however many they are."""
+        asked, wanted = anyio.create_memory_object_stream[None](1)
+        with asked, wanted, anyio.open_signal_receiver(signal.SIGHUP) as signals:
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(self._renew_for, wanted)
+                async for _ in signals:
+                    with contextlib.suppress(anyio.WouldBlock):
+                        asked.send_nowait(None)
+
+    async def _renew_for(self, wanted: ObjectReceiveStream[None]) -> None:
+        async for _ in wanted:
+            await self.renew()
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

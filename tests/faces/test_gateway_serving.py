@@ -1,7 +1,11 @@
 """Both faces on one core: who gets which request, and what happens when the configuration is read anew."""
 
+import gc
+import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +16,7 @@ import pytest
 from pydantic import SecretStr
 from tests.scripted import Script, scripted_core, settings
 
+from dynaroute_mcp.catalog import Catalog
 from dynaroute_mcp.errors import ConfigurationInvalid
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.serving import Front, Hub, serve
@@ -155,6 +160,50 @@ async def test_a_wrong_configuration_leaves_the_old_one(
 
     assert response.status_code == 200
     assert "the configuration was not taken" in caplog.text
+
+
+async def test_a_core_that_is_closed_leaves_nothing_in_memory(tmp_path: Path) -> None:
+    def catalogs() -> int:
+        gc.unfreeze()  # else those that are kept for good would not be counted
+        return sum(isinstance(each, Catalog) for each in gc.get_objects())
+
+    chosen = settings(tmp_path, admin_token="operator", variables={})
+    front = Front(chosen, "all", (), reread=lambda: chosen)
+    before = catalogs()
+    async with client_of(front) as client:
+        for _ in range(5):
+            assert (await client.post("/v1/chat/completions", json=BODY)).status_code == 200
+            await front.renew()
+        with anyio.fail_after(5):
+            while catalogs() > before + 2:  # of the last core, and of the first, which is never given back
+                await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGHUP is of POSIX")
+async def test_hangups_while_the_configuration_is_read_ask_for_one_more_reading(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen, go_on, readings = settings(tmp_path, admin_token="operator"), threading.Event(), list[int]()
+
+    def reread() -> Settings:
+        readings.append(1)
+        assert go_on.wait(5)
+        return chosen
+
+    front = Front(chosen, "all", (), reread=reread, opener=Cores())
+    async with client_of(front):
+        await anyio.wait_all_tasks_blocked()
+        for _ in range(20):
+            os.kill(os.getpid(), signal.SIGHUP)
+            for _ in range(5):
+                await anyio.lowlevel.checkpoint()
+        go_on.set()
+        with anyio.fail_after(5):
+            while caplog.text.count("was read anew") < 2:
+                await anyio.lowlevel.checkpoint()
+        await anyio.wait_all_tasks_blocked()
+
+    assert len(readings) == 2
 
 
 @pytest.mark.parametrize("path", ["/mcp/other", "/sse/other", "/mcpx"])

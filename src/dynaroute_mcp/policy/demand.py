@@ -144,6 +144,12 @@ def ratings(catalog: Catalog) -> Ratings:
     }
 
 
+def forget() -> None:
+    """Let go of all catalogs."""
+    _skills.cache_clear()
+    ratings.cache_clear()
+
+
 def levels_served(catalog: Catalog, model: Model) -> tuple[Level, ...]:
     """Levels whose demand a model meets on average over the categories."""
     even = {category: 1 / len(Category) for category in Category}

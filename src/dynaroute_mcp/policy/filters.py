@@ -136,6 +136,9 @@ def _screen(frame: Frame) -> Screen:
     )
 
 
+forget = _screen.cache_clear
+
+
 def _bar(frame: Frame, model: Model) -> Objection | None:
     """The first reason why a model cannot be asked at all."""
     if model.retired(frame.day):

@@ -180,6 +180,9 @@ def _barred(catalog: Catalog, screened: Screen) -> tuple[Sequence[Loser], Sequen
     return sorted(_told(told), key=lambda each: each.model_id), _keyless(catalog, screened.barred)
 
 
+forget = _barred.cache_clear
+
+
 def _told(out: Mapping[str, Objection]) -> list[Loser]:
     return [Loser(model_id=model_id, reason=objection.reason) for model_id, objection in out.items()]
 

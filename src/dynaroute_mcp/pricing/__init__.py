@@ -4,6 +4,7 @@ A price is a function of model, instant, prompt size and processing. Unknown is 
 model that says it is free costs nothing.
 """
 
+from dynaroute_mcp.pricing import cost, savings, tariff
 from dynaroute_mcp.pricing.cost import (
     NOTHING,
     Processing,
@@ -36,6 +37,7 @@ __all__ = [
     "current_rates",
     "dollars_of",
     "expected_cost",
+    "forget",
     "gpt41_saving",
     "lost",
     "maximum_cost",
@@ -47,3 +49,10 @@ __all__ = [
     "time_factor",
     "units_of",
 ]
+
+
+def forget() -> None:
+    """Let go of every catalog that something is remembered of; one that is in use is worked out again."""
+    cost.forget()
+    savings.forget()
+    tariff.forget()

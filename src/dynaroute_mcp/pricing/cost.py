@@ -145,6 +145,9 @@ def _sheet(catalog: Catalog, model_id: str, day: date, processing: Processing) -
     )
 
 
+forget = _sheet.cache_clear
+
+
 def cost_at(rates: Rates, usage: Usage, basis: str) -> Cost:
     """Apply rates to the disjoint buckets of a usage."""
     input_usd = (

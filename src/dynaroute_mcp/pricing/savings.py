@@ -68,6 +68,9 @@ def _frozen(catalog: Catalog, name: str) -> Rates | None:
     return None if found is None else resolved(found.usd_per_mtok)
 
 
+forget = _frozen.cache_clear
+
+
 def _with_warm_cache(usage: Usage, warm_tokens: int) -> Usage:
     """The same usage with at least `warm_tokens` of its prompt read from the cache, as far as it has so many."""
     moved_uncached = min(max(warm_tokens - usage.cache_read_tokens, 0), usage.uncached_input_tokens)

@@ -116,6 +116,9 @@ def _tariff(catalog: Catalog, day: date, peaks: frozenset[str]) -> Tariff:
     return Tariff({model_id: steps for model_id, steps in (priced | free).items() if steps})
 
 
+forget = _tariff.cache_clear
+
+
 def _steps(catalog: Catalog, model_id: str, day: date, peaks: frozenset[str]) -> tuple[Step, ...]:
     row = catalog.find_price(model_id, datetime.combine(day, time(), tzinfo=UTC))
     if row is None:
