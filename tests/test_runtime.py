@@ -105,6 +105,21 @@ async def test_a_database_that_cannot_be_looked_after_is_said_once_and_stops_not
     assert not answer.recorded
 
 
+async def test_work_beside_the_requests_that_crashes_takes_nobody_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def crash(*_: object) -> None:
+        raise OverflowError
+
+    monkeypatch.setattr(runtime, "_keep_house", crash)
+    async with open_core(offline(tmp_path)) as core:
+        await anyio.wait_all_tasks_blocked()
+        answer = await core.router.complete(ASK, LOCAL)
+
+    assert answer.recorded
+    assert "work beside the requests ended" in caplog.text
+
+
 async def test_soon_after_the_start_old_prices_are_warned_of_and_unlisted_models_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

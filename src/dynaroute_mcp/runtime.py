@@ -207,10 +207,20 @@ def _lane(
 
 @asynccontextmanager
 async def _beside(work: Callable[[], Coroutine[object, object, None]]) -> AsyncIterator[None]:
-    """Run work as long as the context lasts; an error of the context's own body comes out unwrapped."""
+    """Run work as long as the context lasts; an error of the context's own body comes out unwrapped.
+
+    Nobody's answer depends on this work, so one of its own ends nothing but itself.
+    """
     failure: Exception | None = None
+
+    async def alone() -> None:
+        try:
+            await work()
+        except Exception:
+            logger.exception("work beside the requests ended; a restart begins it again")
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(work)
+        tasks.start_soon(alone)
         try:
             yield
         except Exception as error:  # noqa: BLE001 -- raised again below, where no task group wraps it

@@ -80,6 +80,41 @@ async def test_a_corrupt_page_is_told_and_what_it_does_not_hold_is_still_read(pa
         assert await store.find_key(key_row().digest) == key_row()
 
 
+async def test_a_damaged_name_in_the_schema_is_damage_and_not_a_crash(path: Path) -> None:
+    await fill(path, 1)
+    with closing(connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = read(path)
+    assert content.count(b"tablecallscalls") == 1
+    write(path, content.replace(b"tablecallscalls", b"tablec\xf7llscalls"))
+
+    async with open_store(path) as store:
+        for _ in range(2):
+            with pytest.raises(StoreCorrupt, match=str(path)):
+                await store.begin(intent("new"), [])
+        with pytest.raises(StoreCorrupt, match=str(path)):
+            await store.find_call("req_0")
+
+
+async def test_figures_that_nobody_wrote_are_damage_and_not_a_crash(path: Path) -> None:
+    everything = CallFilter()
+    async with open_store(path) as store:
+        for name in ("req_1", "req_2"):
+            await store.begin(intent(name), [])
+            await store.settle(outcome(name), 1)
+        with closing(connect(path)) as connection:
+            connection.execute("PRAGMA ignore_check_constraints = ON")
+            connection.execute("UPDATE calls SET latency_ms = x'00' WHERE request_id = 'req_1'")
+            connection.execute("UPDATE calls SET started_at = 1 << 62 WHERE request_id = 'req_2'")
+
+        with pytest.raises(StoreCorrupt, match=str(path)):
+            [row async for row in store.calls(everything)]
+        with pytest.raises(StoreCorrupt, match=str(path)):
+            await store.totals(everything, by="day")
+        with pytest.raises(StoreCorrupt, match=str(path)):
+            await store.waits(everything, newest=9)
+
+
 async def test_a_checkup_lists_the_damage(path: Path) -> None:
     await fill(path, 3)
     with closing(connect(path)) as connection:

@@ -136,23 +136,23 @@ async def test_what_the_disk_refuses_is_refused_to_every_caller_of_the_batch(pat
     assert all("Input/output error" in str(error) for error in refusals)
 
 
-async def test_a_crash_of_the_writer_is_no_acknowledgement(path: Path) -> None:
-    def bug(_path: Path) -> Opened:
-        raise RuntimeError("bug")
+async def test_a_crash_of_the_writer_is_no_acknowledgement_and_the_next_batch_is_written(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    openers = [_out_of_memory, open_for_writing]
 
-    outcomes: list[str] = []
+    async with SqliteStore(path, opener=lambda path: openers.pop(0)(path)) as store:
+        with pytest.raises(StoreUnavailable, match="not recorded; the log says why"):
+            await store.begin(intent("lost"), [])
+        await store.begin(intent("kept"), [])
 
-    async def begin(store: SqliteStore) -> None:
-        try:
-            await store.begin(intent(), [])
-        except StoreUnavailable as error:
-            outcomes.append(str(error))
+        assert await store.find_call("lost") is None
+        assert await store.find_call("kept") is not None
+    assert "MemoryError" in caplog.text
 
-    with pytest.RaisesGroup(RuntimeError, flatten_subgroups=True):
-        async with SqliteStore(path, opener=bug) as store:
-            await begin(store)
 
-    assert outcomes == ["this was not recorded"]
+def _out_of_memory(_path: Path) -> Opened:
+    raise MemoryError
 
 
 async def test_a_closed_store_takes_nothing_and_still_answers(path: Path) -> None:

@@ -104,8 +104,11 @@ def connect(path: Path, mode: Literal["rw", "ro", "immutable"] = "rw") -> sqlite
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """List the roots of what goes wrong with a file: the errors of either library, and the system's."""
-    return (sqlite3.Error, library().Error, OSError)
+    """List the roots of what goes wrong with a file: the errors of either library, the system's, and names in it.
+
+    Python raises the last itself, for an error whose text quotes a damaged schema.
+    """
+    return (sqlite3.Error, library().Error, OSError, UnicodeDecodeError)
 
 
 def refusals() -> tuple[type[Exception], ...]:
@@ -130,7 +133,7 @@ def translated(path: Path) -> Iterator[None]:
 def _failure(path: Path, error: Exception) -> StoreUnavailable:
     system = _SYSTEM_ERRORS.get(error.errno or 0, "") if isinstance(error, OSError) else ""
     name = str(getattr(error, "sqlite_errorname", system))
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+    if isinstance(error, UnicodeDecodeError) or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return corrupt(path, str(error))
     for prefix, reason in _REASONS:
         if name.startswith(prefix):

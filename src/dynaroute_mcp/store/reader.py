@@ -23,6 +23,9 @@ from dynaroute_mcp.store.rows import Row
 READERS = 4
 """Queries that run at once; a long report must not keep a key from being looked up."""
 
+_UNREADABLE = (ValueError, TypeError, ArithmeticError)
+"""What reading a row raises that we never wrote, such as a time beyond the year 9999."""
+
 _T = TypeVar("_T")
 
 
@@ -57,7 +60,7 @@ class Reader:
             return [read(row) for row in connection.execute(query, params)]
 
         if self._near is not None and (connection := self._near.ready) is not None:
-            with suppress(*failures(), ValueError, TypeError):
+            with suppress(*failures(), *_UNREADABLE):
                 return found(connection)
             self._near.close()
         rows = await self.use(found)
@@ -83,7 +86,7 @@ class Reader:
         try:
             with link.use() as connection:
                 found = work(connection)
-        except (ValueError, TypeError) as error:
+        except _UNREADABLE as error:
             raise corrupt(self._path, f"a row that can't be read: {error}") from error
         finally:
             self._idle.append(link)

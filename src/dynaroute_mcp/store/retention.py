@@ -115,9 +115,9 @@ class Retention:
 
     async def _noted(self, name: str) -> datetime | None:
         found = await self._reader.rows(
-            "SELECT at FROM upkeep WHERE name = ?", (name,), lambda row: int(row[0])
+            "SELECT at FROM upkeep WHERE name = ?", (name,), lambda row: from_micros(row[0])
         )
-        return from_micros(found[0]) if found else None
+        return found[0] if found else None
 
 
 def next_slice(size: int, took_s: float) -> int:

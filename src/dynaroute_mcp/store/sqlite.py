@@ -172,12 +172,12 @@ class SqliteStore:
     ) -> Sequence[Totals]:
         """Sum calls."""
         query, params = totals_query(which, by)
-        return read_totals(await self._reader.rows(query, params, _keep), by)
+        return await self._reader.use(lambda db: read_totals(db.execute(query, params).fetchall(), by))
 
     async def waits(self, which: CallFilter, *, newest: int) -> Waits:
         """Tell how long calls took."""
         query, params = waits_query(which, newest)
-        return read_waits(await self._reader.rows(query, params, _keep))
+        return await self._reader.use(lambda db: read_waits(db.execute(query, params).fetchall()))
 
     async def lengths(self, newest: int) -> Sequence[Lengths]:
         """Tell how long answers were."""
@@ -226,10 +226,6 @@ class SqliteStore:
     async def _one(self, query: str, params: Params, read: Callable[[Row], _T]) -> _T | None:
         found = await self._reader.look_up(query, params, read)
         return found[0] if found else None
-
-
-def _keep(row: Row) -> Row:
-    return row
 
 
 def _read_pair(row: Row) -> tuple[str, float]:

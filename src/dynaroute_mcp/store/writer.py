@@ -65,7 +65,7 @@ class _Batch:
     jobs: list[_Job[object]] = field(default_factory=list)
     done: anyio.Event = field(default_factory=anyio.Event)
     failure: StoreUnavailable | None = field(
-        default_factory=lambda: StoreUnavailable("this was not recorded")
+        default_factory=lambda: StoreUnavailable("this was not recorded; the log says why")
     )
     """`None` once everything is committed."""
 
@@ -150,6 +150,8 @@ class Writer:
         if batch.jobs:
             try:
                 await to_thread.run_sync(self._write, batch, limiter=self._thread)
+            except Exception:  # noqa: BLE001 -- such as no memory, no thread: whatever it is, others write on
+                _log.exception("batch not written", extra={"jobs": len(batch.jobs)})
             finally:
                 batch.done.set()
 
