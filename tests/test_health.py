@@ -121,6 +121,31 @@ def test_a_probe_that_never_reports_does_not_lock_the_model_for_ever() -> None:
     assert health.allow(MODEL, after(63))
 
 
+@pytest.mark.parametrize("hours", [1, 24])
+def test_a_clock_that_was_set_back_makes_no_rest_longer(hours: int) -> None:
+    health, back = opened(), -3600.0 * hours
+    health.failed("other", error(ProviderRateLimited, retry_after_s=5), after(2))
+    health.failed(MODEL, error(), after(back))
+    before = health.conditions(after(back))[MODEL].error_rate
+
+    assert health.cooling(after(back)) == {MODEL: 30.0, "other": 5.0}
+    assert only_of(health, MODEL, after(back)).recent_failures == 4
+    assert health.cooling(after(back + 30)) == {}
+    assert health.allow(MODEL, after(back + 30))
+    assert health.conditions(after(back + 1200))[MODEL].error_rate < before
+
+
+def only_of(health: Health, model_id: str, now: datetime) -> ModelHealth:
+    return next(row for row in health.snapshot(now) if row.id == model_id)
+
+
+def test_clocks_that_are_read_in_turns_were_not_set_back() -> None:
+    health = opened()
+
+    assert health.cooling(after(1)) == {MODEL: 31.0}
+    assert health.cooling(after(4)) == {MODEL: 28.0}
+
+
 def test_a_rate_limit_cools_without_counting_as_a_failure() -> None:
     health = Health(SETTINGS)
     for _ in range(5):

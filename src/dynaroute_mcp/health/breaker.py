@@ -34,6 +34,8 @@ _REMEMBERED_TRIES: Final = 100
 """Newest tries of a model that the figures rest on."""
 _FIGURES_S: Final = 3600.0
 """Older tries are in no figure."""
+_SET_BACK: Final = timedelta(seconds=5)
+"""A clock that is earlier than it was by more was set back; by less, two callers took turns."""
 _CONDITIONS_EVERY_S: Final = 1.0
 """Conditions are worked out at most so often: they change slowly, and every choice asks for them."""
 
@@ -90,6 +92,15 @@ class _Record:
             return "closed"
         return "open" if self.open_until > now else "half_open"
 
+    def move_back(self, by: timedelta) -> None:
+        """Take the clock to have been set back by so much, so that no rest becomes longer."""
+        self.recent = deque((at - by for at in self.recent), maxlen=self.recent.maxlen)
+        self.tries = deque((replace(row, at=row.at - by) for row in self.tries), maxlen=self.tries.maxlen)
+        self.open_until = self.open_until and self.open_until - by
+        self.cool_until = self.cool_until and self.cool_until - by
+        self.probe_until = self.probe_until and self.probe_until - by
+        self.trend.move_back(by)
+
 
 class Health:
     """The breakers of one process. Not for several threads: all calls come from one event loop."""
@@ -101,9 +112,11 @@ class Health:
         """Of all models of a provider together."""
         self._conditions: Mapping[str, Condition] = {}
         self._conditions_at: datetime | None = None
+        self._latest: datetime | None = None
 
     def allow(self, model_id: str, now: datetime) -> bool:
         """Tell whether a model may be asked; a yes to a half-open one is the single leave to probe it."""
+        self._heed(now)
         record = self._records.get(model_id)
         if record is None or not self._settings.enabled:
             return True
@@ -133,6 +146,7 @@ class Health:
             first_token_s: from the question to the first content, of a stream.
             output_tokens: of the answer; 0 when they are not known.
         """
+        self._heed(now)
         record = self._record(model_id)
         record.successes += 1
         record.recent.clear()
@@ -144,6 +158,7 @@ class Health:
 
     def failed(self, model_id: str, error: ProviderError, now: datetime, took_s: float | None = None) -> None:
         """Note a failure by its class, and the seconds it took; a deadline is only ever moved later."""
+        self._heed(now)
         whole_provider = isinstance(error, ProviderKeyRejected | ProviderQuotaExhausted)
         record = self._record(error.provider if whole_provider else model_id)
         record.last_error = error.code
@@ -166,6 +181,7 @@ class Health:
 
     def cooling(self, now: datetime) -> Mapping[str, float]:
         """Seconds that each model or provider must still be left alone; only those that must."""
+        self._heed(now)
         if not self._settings.enabled:
             return {}
         waits = {key: record.wait_s(now) for key, record in self._records.items()}
@@ -173,6 +189,7 @@ class Health:
 
     def snapshot(self, now: datetime) -> tuple[ModelHealth, ...]:
         """Everything known, by id; never-called models are absent."""
+        self._heed(now)
         return tuple(
             ModelHealth(
                 id=key,
@@ -195,6 +212,7 @@ class Health:
         A model with too few calls of its own is judged by its provider's. Worked out anew once a second at
         most.
         """
+        self._heed(now)
         known_at = self._conditions_at
         if known_at is None or not 0 <= (now - known_at).total_seconds() < _CONDITIONS_EVERY_S:
             whole = {
@@ -206,6 +224,18 @@ class Health:
             self._conditions = {key: each for key, each in whole.items() if each.degraded} | own
             self._conditions_at = now
         return self._conditions
+
+    def _heed(self, now: datetime) -> None:
+        """Notice a clock that was set back, and move what is remembered along with it."""
+        latest = self._latest
+        if latest is None or now >= latest:
+            self._latest = now
+        elif latest - now > _SET_BACK:
+            self._latest = now
+            for record in self._records.values():
+                record.move_back(latest - now)
+            for trend in self._providers.values():
+                trend.move_back(latest - now)
 
     def _condition(self, record: _Record, now: datetime) -> Condition:
         """Tell how a model does, of whose own failures there may be too few to judge by."""

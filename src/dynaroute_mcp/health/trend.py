@@ -5,7 +5,7 @@ of constant size.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from dynaroute_mcp.health.figures import Try
@@ -106,6 +106,11 @@ class Trend:
             first_token_s=self._first_token.value,
             token_s=self._token.value,
         )
+
+    def move_back(self, by: timedelta) -> None:
+        """Take the clock to have been set back by so much."""
+        if self._at is not None:
+            self._at -= by
 
     def _fade(self, now: datetime) -> None:
         if self._at is not None:
