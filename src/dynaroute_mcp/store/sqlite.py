@@ -42,6 +42,7 @@ from dynaroute_mcp.store.rows import (
     read_feedback,
     read_lengths,
     text,
+    to_micros,
 )
 from dynaroute_mcp.store.totals import (
     OVERCOUNTS,
@@ -210,14 +211,21 @@ class SqliteStore:
 
     async def _pages(self, which: CallFilter, order: str, edge: int, left: int) -> AsyncIterator[CallRow]:
         where, params = where_calls(which)
-        query = f"SELECT id, {_CALL_COLUMNS} FROM calls WHERE {where} {order} LIMIT ?"
+        query = f"SELECT id, {_CALL_COLUMNS} FROM calls WHERE id >= ? AND {where} {order} LIMIT ?"
+        least = 0 if which.since is None else await self._first_id(which.since)
         while left > 0:
-            page = await self._reader.rows(query, (*params, edge, min(left, _PAGE)), _read_numbered)
+            page = await self._reader.rows(query, (least, *params, edge, min(left, _PAGE)), _read_numbered)
             for _, row in page:
                 yield row
             if len(page) < _PAGE:
                 return
             edge, left = page[-1][0], left - len(page)
+
+    async def _first_id(self, since: datetime) -> int:
+        """Find where calls of a time begin, by its index: the newest are read by id, down to the oldest of all."""
+        query = "SELECT min(+id) FROM calls WHERE started_at >= ?"
+        (found,) = await self._reader.rows(query, (to_micros(since),), lambda row: row[0])
+        return _MAX_ID if found is None else int(found)
 
     async def _keys(self, owner: str | None, read: Callable[[Row], _T]) -> list[_T]:
         query = f"SELECT {KEY_COLUMNS} FROM keys WHERE ?1 IS NULL OR owner = ?1 ORDER BY id"
