@@ -390,6 +390,18 @@ def test_prompt_and_answer_must_fit_with_room_for_the_estimate() -> None:
     assert reason_of(choice, SMALL) == "window 8,192 < 7,850 tokens"
 
 
+def test_an_answer_that_is_bounded_takes_no_more_of_the_window_than_its_bound() -> None:
+    catalog = world([model(SMALL, 0.5, context=4_096)], [price_row(SMALL, "1", "4")])
+    where = situation(catalog, label=labelled(level=Level.L3), input_tokens=3_000)
+    bounded = replace(where, request=asking(parameters=Parameters(max_tokens=200)))
+    terse = model(SMALL, 0.5, context=4_096).model_copy(update={"max_output_tokens": 500})
+
+    with pytest.raises(ContextTooLong, match="ask for a smaller max_tokens"):
+        choose(where)
+    assert winner_of(bounded) == SMALL
+    assert winner_of(replace(where, catalog=catalog.with_models([], [terse]))) == SMALL
+
+
 def test_a_prompt_has_a_window_of_its_own_where_the_provider_sets_one() -> None:
     narrow = model(SMALL, 0.5).model_copy(update={"max_input_tokens": 10_000})
     catalog = world([narrow], [price_row(SMALL, "1", "4")])

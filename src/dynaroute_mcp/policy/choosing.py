@@ -139,7 +139,7 @@ def _sift(situation: Situation, screened: Screen, money: Terms) -> _Sifted:
 def _examine(situation: Situation, sieve: _Sieve, each: Entrant) -> Contender | Objection:
     expected, prompt = sieve.expected, situation.input_tokens
     thought = round(expected.reasoning_tokens * each.thinking) if each.thinking else 0
-    output_tokens = expected.visible_tokens + thought
+    output_tokens = min(expected.visible_tokens + thought, sieve.money.output_tokens, each.most_output)
     if prompt > each.prompt_room or prompt + output_tokens > each.room:
         return window(prompt, each, output_tokens)
     fitness = each.unrated if each.ratings is None else sum(map(mul, each.ratings, sieve.weights))
