@@ -279,7 +279,7 @@ class Calling:
         return Call(
             endpoint=self._endpoints()[candidate.provider],
             model=self._catalog().get_model(candidate.model_id),
-            request=trail.request,
+            request=_calmed(trail.request, candidate),
             max_output_tokens=candidate.max_output_tokens,
             input_tokens=trail.choice.input_tokens,
             clocks=Clocks(
@@ -394,6 +394,13 @@ def _taken(call: Call) -> Usage | None:
     return (
         None if told is None else believe(told, input_estimate=call.input_tokens, output_estimate=lambda: 0)
     )
+
+
+def _calmed(request: ChatRequest, candidate: Candidate) -> ChatRequest:
+    """The request with the effort that was chosen for a candidate, where the caller chose none."""
+    if candidate.effort is None:
+        return request
+    return replace(request, parameters=replace(request.parameters, reasoning_effort=candidate.effort))
 
 
 async def _chain(held: Sequence[StreamEvent], rest: AsyncIterator[StreamEvent]) -> AsyncIterator[StreamEvent]:

@@ -342,6 +342,8 @@ class Candidate:
     """Output bound behind `max_usd`."""
     expected_output_tokens: int = 0
     """Answer and hidden reasoning behind `expected_usd`."""
+    effort: Effort | None = None
+    """Reasoning effort to ask this model for, where the caller asked for none; `None` asks for what the request says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from dynaroute_mcp.policy.demand import (
     expectation,
     skill_weights,
 )
-from dynaroute_mcp.policy.estimate import Contender, Terms, appraise, call_cost, candidate, terms
+from dynaroute_mcp.policy.estimate import Contender, Length, Terms, appraise, call_cost, candidate, terms
 from dynaroute_mcp.policy.explain import notes, praise, refusal
 from dynaroute_mcp.policy.filters import Objection, Screen, cooling, exclusions, screen, window
 from dynaroute_mcp.policy.rank import Lead, Ranking, chain_from, conversation_lead, rank, rule_lead
@@ -21,7 +21,7 @@ from dynaroute_mcp.policy.situation import Expectation, Situation, needs
 from dynaroute_mcp.policy.verdict import Verdict
 from dynaroute_mcp.policy.why import Why
 from dynaroute_mcp.pricing import dollars_of
-from dynaroute_mcp.types import Choice
+from dynaroute_mcp.types import ChatRequest, Choice
 
 _DIGITS: Final = 6
 """Qualities are compared at this many digits, so that the order of a sum of floats cannot decide."""
@@ -138,13 +138,33 @@ def _sift(situation: Situation, screened: Screen, money: Terms) -> _Sifted:
 
 def _examine(situation: Situation, sieve: _Sieve, each: Entrant) -> Contender | Objection:
     expected, prompt = sieve.expected, situation.input_tokens
-    thought = round(expected.reasoning_tokens * each.thinking) if each.thinking else 0
-    output_tokens = min(expected.visible_tokens + thought, sieve.money.output_tokens, each.most_output)
-    if prompt > each.prompt_room or prompt + output_tokens > each.room:
-        return window(prompt, each, output_tokens)
+    length = _length(situation.request, expected, each, min(sieve.money.output_tokens, each.most_output))
+    if prompt > each.prompt_room or prompt + length.output_tokens > each.room:
+        return window(prompt, each, length.output_tokens)
     fitness = each.unrated if each.ratings is None else sum(map(mul, each.ratings, sieve.weights))
     rounded = int(fitness * _PARTS + 0.5) / _PARTS  # as `round` has it, in a third of its time
-    return appraise(situation, sieve.money, each, rounded, output_tokens)
+    return appraise(situation, sieve.money, each, rounded, length)
+
+
+def _length(request: ChatRequest, expected: Expectation, each: Entrant, most: int) -> Length:
+    """How long a model's answer will be, of at most so many tokens.
+
+    Thinking counts as output: where it is expected to take more than half of the caller's `max_tokens` and to cut
+    the answer off, less of it is asked for. A model that the caller names, or gives an effort, is left as asked.
+    """
+    visible = expected.visible_tokens
+    if not each.thinking:
+        return Length(min(visible, most))
+    thought = round(expected.reasoning_tokens * each.thinking)
+    half, beside = most // 2, most - visible
+    if thought <= half or thought <= beside or request.parameters.max_tokens is None:
+        return Length(min(visible + thought, most))
+    effort = None
+    for share, effort in each.calmer if request.model is None else ():
+        thought = round(expected.reasoning_tokens * share)
+        if thought <= half or thought <= beside:
+            return Length(min(visible + thought, most), effort)
+    return Length(most, effort, thought)
 
 
 def _lead(situation: Situation, money: Terms, ranking: Ranking) -> Lead:

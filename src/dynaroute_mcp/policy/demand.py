@@ -11,6 +11,7 @@ from typing import Final, get_args
 from dynaroute_mcp.catalog import Catalog, Ladder, Model, Skill
 from dynaroute_mcp.policy.situation import Expectation, Needs, Situation
 from dynaroute_mcp.taxonomy import Category, Level, Strategy
+from dynaroute_mcp.types import Effort
 
 Weights = tuple[float, ...]
 """One number for each skill, in the order of `Skill`."""
@@ -38,6 +39,8 @@ class Entrant:
     """Its fitness then."""
     thinking: float
     """How much it will think, as a share of its thinking at the default effort."""
+    calmer: tuple[tuple[float, Effort], ...]
+    """Efforts at which it thinks less, where the caller asked for none, the most thoughtful first; each with its share."""
     prompt_room: float
     """Tokens that a prompt may have."""
     room: float
@@ -51,13 +54,15 @@ class Entrant:
 def entrant(catalog: Catalog, asked: Needs, model: Model) -> Entrant:
     """Look up what holds for every request that asks for the same."""
     ladder = catalog.ladder
+    thinking = _effort(ladder, asked, model)
     return Entrant(
         model=model,
         model_id=model.id,
         provider=model.provider,
         ratings=ratings(catalog).get(model.id),
         unrated=ladder.unrated_local if model.free else 0.0,
-        thinking=_effort(ladder, asked, model),
+        thinking=thinking,
+        calmer=_calmer(catalog, model) if thinking and asked.effort is None else (),
         prompt_room=ladder.window_share * model.max_input_tokens if model.max_input_tokens else inf,
         room=ladder.window_share * model.context_tokens,
         context_tokens=model.context_tokens,
@@ -185,3 +190,13 @@ def _effort(ladder: Ladder, asked: Needs, model: Model) -> float:
     if asked.effort is not None and asked.effort in constraints.efforts:
         return ladder.effort_factor[asked.effort]
     return float(constraints.thinking_by_default or constraints.thinking_always_on)
+
+
+def _calmer(catalog: Catalog, model: Model) -> tuple[tuple[float, Effort], ...]:
+    """Efforts below the default that can be sent; a budget of thinking has a floor, so only none at all is less."""
+    limits, dialect = model.constraints, catalog.providers[model.provider].dialect
+    if limits.thinking == "none" or (limits.thinking != "effort" and dialect == "openai"):
+        return ()
+    factors = catalog.ladder.effort_factor
+    known = [each for each in limits.efforts if limits.thinking != "budget" or each == "none"]
+    return tuple(sorted(((factors[each], each) for each in known if factors[each] < 1), reverse=True))

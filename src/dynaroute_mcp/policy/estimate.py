@@ -13,7 +13,7 @@ from dynaroute_mcp.policy.filters import Objection
 from dynaroute_mcp.policy.situation import Situation
 from dynaroute_mcp.policy.wording import dollars
 from dynaroute_mcp.pricing import Step, Tariff, dollars_of, expected_cost, maximum_cost, tariff_at, units_of
-from dynaroute_mcp.types import Candidate
+from dynaroute_mcp.types import Candidate, Effort
 
 _MILLION: Final = 1_000_000
 
@@ -36,11 +36,27 @@ class Contender:
     """Answer and hidden reasoning behind `cost`."""
     bound: int
     """Most output tokens."""
+    effort: Effort | None
+    """To be asked for, so that thinking leaves room for the answer; `None` leaves it to the request."""
+    crowded: int
+    """Thinking tokens, where they are expected to leave too little of the caller's `max_tokens` to the answer; else 0."""
 
     @property
     def usd(self) -> Decimal | None:
         """The expected cost in dollars."""
         return None if self.cost is None else dollars_of(self.cost)
+
+
+@dataclass(slots=True, eq=False)
+class Length:
+    """How long an answer is expected to be. Not frozen, as `Contender`."""
+
+    output_tokens: int
+    """Reasoning included."""
+    effort: Effort | None = None
+    """See `Contender`."""
+    crowded: int = 0
+    """See `Contender`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +91,7 @@ def terms(situation: Situation) -> Terms:
 
 
 def appraise(
-    situation: Situation, money: Terms, each: Entrant, quality: float, output_tokens: int
+    situation: Situation, money: Terms, each: Entrant, quality: float, length: Length
 ) -> Contender | Objection:
     """Put a price on a model; out when even the bounded answer could pass the request's ceiling.
 
@@ -87,19 +103,20 @@ def appraise(
         money: its terms.
         each: passed the filters.
         quality: its fitness.
-        output_tokens: expected, reasoning included.
+        length: of its answer.
     """
     room = each.context_tokens - situation.input_tokens
     bound = min(money.output_tokens, each.most_output)
     bound = bound if bound < room else max(room, 1)
     if money.ceiling is not None or situation.priced_only:
-        paid = _paid_bound(situation, money, each.model_id, bound, output_tokens)
+        paid = _paid_bound(situation, money, each.model_id, bound, length.output_tokens)
         if isinstance(paid, Objection):
             return paid
         bound = paid
-    tokens = min(bound, output_tokens)
+    tokens = min(bound, length.output_tokens)
     cost = call_cost(situation, money, each.model_id, tokens)
-    return Contender(each.model_id, each.provider, quality, cost, tokens, bound)
+    effort, crowded = length.effort, length.crowded
+    return Contender(each.model_id, each.provider, quality, cost, tokens, bound, effort, crowded)
 
 
 def call_cost(
@@ -132,6 +149,7 @@ def candidate(situation: Situation, money: Terms, found: Contender) -> Candidate
         max_usd=None if most is None else dollars_of(most),
         max_output_tokens=found.bound,
         expected_output_tokens=found.output_tokens,
+        effort=found.effort,
     )
 
 

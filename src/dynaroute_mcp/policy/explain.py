@@ -9,7 +9,7 @@ from dynaroute_mcp.policy.condition import ailment
 from dynaroute_mcp.policy.demand import shortfall
 from dynaroute_mcp.policy.estimate import Contender
 from dynaroute_mcp.policy.filters import Kind, Objection
-from dynaroute_mcp.policy.rank import liking
+from dynaroute_mcp.policy.rank import crowding, liking
 from dynaroute_mcp.policy.situation import Situation
 from dynaroute_mcp.policy.verdict import Verdict
 from dynaroute_mcp.policy.wording import dollars, small_model
@@ -76,6 +76,12 @@ def notes(situation: Situation, verdict: Verdict) -> tuple[str, ...]:
         told.append("every model that could answer is cooling down; this call probes one")
     elif ill := ailment(situation, winner):
         told.append(f"{winner.model_id} is {ill}")
+    if winner.effort is not None:
+        told.append(
+            f"reasoning_effort {winner.effort}, so that thinking leaves room for an answer in max_tokens"
+        )
+    if winner.crowded:
+        told.append(f"{crowding(winner)}; raise it")
     if winner.cost is None:
         told.append(f"the price of {winner.model_id} is unknown")
     told += _cliffs(situation, winner)

@@ -30,12 +30,19 @@ class Ranking:
     """Those that meet the demand, the first choice first."""
     weak: tuple[Contender, ...]
     """The others, best first."""
+    crowded: tuple[Contender, ...] = ()
+    """Those whose thinking is expected to leave too little room for an answer, where others are left; best first."""
     overtaken: Contender | None = None
     """Who would be first by cost alone, where a near equal that is faster goes before it."""
 
     @property
     def order(self) -> tuple[Contender, ...]:
         """All of them."""
+        return self.able + self.crowded
+
+    @property
+    def able(self) -> tuple[Contender, ...]:
+        """Those that are expected to answer."""
         return self.good + self.weak
 
 
@@ -48,7 +55,10 @@ class Lead:
 
 
 def rank(situation: Situation, contenders: Iterable[Contender], demanded: float) -> Ranking:
-    """Order contenders: those that meet the demand by the strategy, then the others by quality."""
+    """Order contenders: those that meet the demand by the strategy, then the others by quality.
+
+    Behind all others stand those that are expected to use `max_tokens` up before they answer.
+    """
     impaired = handicap(situation)
     by_cost = cost_key(situation, impaired)
 
@@ -56,6 +66,12 @@ def rank(situation: Situation, contenders: Iterable[Contender], demanded: float)
         return impaired(contender)[1] - contender.quality, by_cost(contender)
 
     everyone = tuple(contenders)
+    crowded = [contender for contender in everyone if contender.crowded]
+    if crowded and len(crowded) < len(everyone):
+        everyone = tuple(contender for contender in everyone if not contender.crowded)
+        crowded.sort(key=by_quality)
+    else:
+        crowded = []
     good = [contender for contender in everyone if contender.quality >= demanded]
     weak = [contender for contender in everyone if contender.quality < demanded]
     if situation.strategy is Strategy.BEST:
@@ -65,9 +81,9 @@ def rank(situation: Situation, contenders: Iterable[Contender], demanded: float)
     weak.sort(key=by_quality)
     first = None if situation.strategy is Strategy.BEST else faster(situation, good, liking(situation))
     if first is None:
-        return Ranking(good=tuple(good), weak=tuple(weak))
+        return Ranking(good=tuple(good), weak=tuple(weak), crowded=tuple(crowded))
     rest = (each for each in good if each is not first)
-    return Ranking(good=(first, *rest), weak=tuple(weak), overtaken=good[0])
+    return Ranking(good=(first, *rest), weak=tuple(weak), crowded=tuple(crowded), overtaken=good[0])
 
 
 def cost_key(situation: Situation, impaired: Impairment | None = None) -> Callable[[Contender], CostKey]:
@@ -115,7 +131,7 @@ def chain_from(winner: Contender, ranking: Ranking, fallbacks: int) -> tuple[Con
     """The winner, then the next best, another provider first: what broke one may have broken its siblings."""
     seen = defaultdict[str, int](int, {winner.provider: 1})
     rest: list[Contender] = []
-    for group in (ranking.good, ranking.weak):
+    for group in (ranking.good, ranking.weak, ranking.crowded):
         if len(rest) >= fallbacks:
             break
         numbered = []
@@ -125,6 +141,11 @@ def chain_from(winner: Contender, ranking: Ranking, fallbacks: int) -> tuple[Con
                 seen[contender.provider] += 1
         rest += [contender for _, contender in nsmallest(fallbacks, numbered, key=lambda pair: pair[0])]
     return (winner, *rest[:fallbacks])
+
+
+def crowding(contender: Contender) -> str:
+    """Why a model may use `max_tokens` up before it answers."""
+    return f"about {contender.crowded:,} tokens of thinking crowd the answer out of max_tokens"
 
 
 def cheaper_than(winner: Contender, order: Sequence[Contender]) -> Contender | None:
@@ -168,8 +189,9 @@ def conversation_lead(situation: Situation, money: Terms, ranking: Ranking) -> L
     if pin is None or pin.warm_tokens <= 0:
         return None
     here = _find(ranking.order, situation.catalog.find_model(pin.model_id))
-    if here is None:
-        return Lead(contender=None, note=f"the conversation leaves {pin.model_id}, which is out")
+    if here is None or here in ranking.crowded:
+        why = ", which is out" if here is None else f": {crowding(here)}"
+        return Lead(contender=None, note=f"the conversation leaves {pin.model_id}{why}")
     if ranking.good and here not in ranking.good:
         return Lead(contender=None, note=f"the conversation moves up from {here.model_id}")
     first = ranking.order[0]

@@ -15,7 +15,7 @@ from dynaroute_mcp.policy.condition import ailment, answer_s
 from dynaroute_mcp.policy.demand import demanded_quality
 from dynaroute_mcp.policy.estimate import Contender, Terms, candidate
 from dynaroute_mcp.policy.filters import Objection, Screen
-from dynaroute_mcp.policy.rank import better_than, cheaper_than, cost_key, liking
+from dynaroute_mcp.policy.rank import better_than, cheaper_than, cost_key, crowding, liking
 from dynaroute_mcp.policy.situation import Situation
 from dynaroute_mcp.policy.verdict import Verdict
 from dynaroute_mcp.policy.wording import dollars
@@ -84,27 +84,27 @@ class Why:
     @property
     def cheaper(self) -> Candidate | None:
         """The best of those that are expected to cost less."""
-        return self._shown(cheaper_than(self._verdict.winner, self._verdict.ranking.order))
+        return self._shown(cheaper_than(self._verdict.winner, self._verdict.ranking.able))
 
     @property
     def better(self) -> Candidate | None:
         """The cheapest of those that are fitter."""
-        return self._shown(better_than(self._verdict.winner, self._verdict.ranking.order))
+        return self._shown(better_than(self._verdict.winner, self._verdict.ranking.able))
 
     @property
     def facts(self) -> Mapping[str, object]:
         """All that `retold` needs, beside what the decision tells anyway."""
         verdict = self._verdict
-        winner, order = verdict.winner, verdict.ranking.order
+        winner, able = verdict.winner, verdict.ranking.able
         rivals = self._rivals(KEPT_LOSERS)
         others = self._barred[: KEPT_LOSERS - len(rivals)]
         return {
             "rivals": rivals,
             "others": [(each.model_id, each.reason) for each in others],
-            "more": len(order) - 1 + len(self._barred) - len(rivals) - len(others),
+            "more": len(verdict.ranking.order) - 1 + len(self._barred) - len(rivals) - len(others),
             "lead": verdict.lead.note,
-            "cheaper": _fact(cheaper_than(winner, order)),
-            "better": _fact(better_than(winner, order)),
+            "cheaper": _fact(cheaper_than(winner, able)),
+            "better": _fact(better_than(winner, able)),
             "turning_points": self.turning_points,
         }
 
@@ -121,7 +121,7 @@ class Why:
         """The nearest of those that were ranked behind the winner."""
         situation, verdict = self._situation, self._verdict
         ailing = any(each.degraded for each in situation.conditions.values())
-        weighed = ailing or verdict.ranking.overtaken is not None
+        weighed = ailing or verdict.ranking.overtaken is not None or bool(verdict.ranking.crowded)
         favoured = situation.preferences.prefer or situation.settings.prefer
         behind = [each for each in verdict.ranking.order[: most + 1] if each is not verdict.winner][:most]
         if not (weighed or favoured):
@@ -228,9 +228,11 @@ def _remark(situation: Situation, verdict: Verdict, loser: Contender, *, weighed
 
 
 def _drawback(situation: Situation, verdict: Verdict, loser: Contender) -> str | None:
-    """What speaks against a candidate beside its price: that it fails, or that it was passed over as slower."""
+    """What speaks against a candidate beside its price: that it fails, can't answer for thinking, or is slower."""
     if ill := ailment(situation, loser):
         return ill
+    if loser.crowded and verdict.ranking.crowded:
+        return crowding(loser)
     if verdict.ranking.overtaken is None:
         return None
     mine, theirs = answer_s(situation, verdict.winner), answer_s(situation, loser)
@@ -256,5 +258,5 @@ def _neighbouring(situation: Situation, verdict: Verdict) -> Iterator[tuple[Leve
     if level < Level.L5:
         higher = Level(level + 1)
         least = demanded(higher)
-        best = max(ranking.order, key=lambda each: each.quality)
+        best = max(ranking.able, key=lambda each: each.quality)
         yield higher, next((each for each in ranking.good if each.quality >= least), best)
