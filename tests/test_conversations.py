@@ -24,7 +24,7 @@ def said(*turns: str, session_id: str | None = None) -> ChatRequest:
 
 def test_the_second_turn_finds_the_model_of_the_first_and_what_its_cache_holds() -> None:
     known = Conversations()
-    known.answered(said("Hello"), ALICE, "m", USED, NOW)
+    known.answered(said("Hello"), ALICE, "m", USED, NOW, unasked=True)
 
     pin = known.pin(said("Hello", "Hi", "And now?"), ALICE, NOW + timedelta(minutes=5))
 
@@ -32,16 +32,26 @@ def test_the_second_turn_finds_the_model_of_the_first_and_what_its_cache_holds()
     assert (pin.model_id, pin.warm_tokens) == ("m", 1_000)
 
 
+def test_a_provider_that_caches_only_what_is_marked_holds_what_it_counted() -> None:
+    known = Conversations()
+    known.answered(said("Hello"), ALICE, "m", USED, NOW, unasked=False)
+
+    pin = known.pin(said("Hello", "Hi", "And now?"), ALICE, NOW)
+
+    assert pin is not None
+    assert pin.warm_tokens == 200
+
+
 def test_a_first_turn_is_on_no_model_even_when_it_repeats_an_old_one() -> None:
     known = Conversations()
-    known.answered(said("Hello"), ALICE, "m", USED, NOW)
+    known.answered(said("Hello"), ALICE, "m", USED, NOW, unasked=True)
 
     assert known.pin(said("Hello"), ALICE, NOW) is None
 
 
 def test_a_session_is_known_by_its_id_whatever_was_said() -> None:
     known = Conversations()
-    known.answered(said("Hello", session_id="s1"), ALICE, "m", USED, NOW)
+    known.answered(said("Hello", session_id="s1"), ALICE, "m", USED, NOW, unasked=True)
 
     assert known.pin(said("Something else", session_id="s1"), ALICE, NOW) is not None
     assert known.pin(said("Something else", session_id="s2"), ALICE, NOW) is None
@@ -49,14 +59,14 @@ def test_a_session_is_known_by_its_id_whatever_was_said() -> None:
 
 def test_nobody_is_on_another_owners_conversation() -> None:
     known = Conversations()
-    known.answered(said("Hello"), ALICE, "m", USED, NOW)
+    known.answered(said("Hello"), ALICE, "m", USED, NOW, unasked=True)
 
     assert known.pin(said("Hello", "Hi", "And now?"), BOB, NOW) is None
 
 
 def test_an_hour_without_a_turn_is_forgotten() -> None:
     known = Conversations()
-    known.answered(said("Hello"), ALICE, "m", USED, NOW)
+    known.answered(said("Hello"), ALICE, "m", USED, NOW, unasked=True)
 
     assert known.pin(said("Hello", "Hi", "And?"), ALICE, NOW + timedelta(hours=1, seconds=1)) is None
 
@@ -65,7 +75,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conversations, "_KEPT", 2)
     known = Conversations()
     for start in ("a", "b", "c"):
-        known.answered(said(start), ALICE, "m", USED, NOW)
+        known.answered(said(start), ALICE, "m", USED, NOW, unasked=True)
 
     assert known.pin(said("a", "x", "y"), ALICE, NOW) is None
     assert known.pin(said("c", "x", "y"), ALICE, NOW) is not None

@@ -11,6 +11,7 @@ from inline_snapshot import snapshot
 from tests.scripted import (
     ASK,
     CATALOG,
+    HAIKU,
     LUNA,
     SOL,
     START,
@@ -698,9 +699,14 @@ async def test_without_any_key_the_answer_says_that_it_is_simulated_and_what_to_
     assert "_API_KEY" in answer.notes[0]
 
 
-async def test_a_conversation_stays_on_its_model_while_that_is_cheaper(tmp_path: Path) -> None:
-    long_ago = Usage(uncached_input_tokens=50_000, output_tokens=200)
-    first = replace(ASK, model=SOL)
+@pytest.mark.parametrize(
+    ("model", "read", "warm"), [(SOL, 0, 50_200), (HAIKU, 0, 0), (HAIKU, 40_000, 40_000)]
+)
+async def test_a_conversation_stays_on_its_model_while_its_cache_is_warm(
+    tmp_path: Path, model: str, read: int, warm: int
+) -> None:
+    long_ago = Usage(uncached_input_tokens=50_000 - read, cache_read_tokens=read, output_tokens=200)
+    first = replace(ASK, model=model)
     follow_up = replace(
         ASK,
         messages=(
@@ -716,7 +722,7 @@ async def test_a_conversation_stays_on_its_model_while_that_is_cheaper(tmp_path:
         decision = await core.router.choose(follow_up, LOCAL)
 
     assert decision.pin is not None
-    assert (decision.pin.model_id, decision.pin.warm_tokens) == (SOL, 50_200)
+    assert (decision.pin.model_id, decision.pin.warm_tokens) == (model, warm)
 
 
 async def test_simulated_calls_take_nothing_from_a_budget_or_a_plan(tmp_path: Path) -> None:

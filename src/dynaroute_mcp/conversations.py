@@ -37,11 +37,28 @@ class Conversations:
         return turn.pin if turn is not None and now - turn.at <= _IDLE else None
 
     def answered(
-        self, request: ChatRequest, caller: Caller, model_id: str, usage: Usage, now: datetime
+        self,
+        request: ChatRequest,
+        caller: Caller,
+        model_id: str,
+        usage: Usage,
+        now: datetime,
+        *,
+        unasked: bool,
     ) -> None:
-        """Note which model gave the newest turn, and how much of it the next turn will find in the cache."""
+        """Note which model gave the newest turn, and how much of it the next turn will find in the cache.
+
+        Args:
+            request: the turn.
+            caller: whose conversation it is.
+            model_id: what answered.
+            usage: of the answer.
+            now: the time.
+            unasked: the provider caches all of a prompt by itself; else only what it counted as cached is there.
+        """
         key = _key(request, caller)
-        warm = usage.input_tokens + usage.output_tokens - usage.reasoning_tokens
+        cached = usage.cache_read_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
+        warm = usage.input_tokens + usage.output_tokens - usage.reasoning_tokens if unasked else cached
         self._turns[key] = _Turn(pin=Pin(model_id=model_id, warm_tokens=warm), at=now)
         self._turns.move_to_end(key)
         while len(self._turns) > _KEPT:

@@ -344,7 +344,12 @@ class Router:
         """Keep the conversation on its model, unless a failure and not the choice brought it there."""
         if answer.model_id == decision.choice.winner.model_id and not answer.truncated:
             self._conversations.answered(
-                request, decision.caller, answer.model_id, answer.completion.usage, self._ambient.clock()
+                request,
+                decision.caller,
+                answer.model_id,
+                answer.completion.usage,
+                self._ambient.clock(),
+                unasked=self._availability.catalog.providers[answer.provider].dialect != "anthropic",
             )
 
     def _lane_of(self, decision: Decision) -> Lane:
