@@ -77,6 +77,39 @@ def test_every_name_of_every_model_leads_back_to_it(catalog: Catalog) -> None:
             assert catalog.get_model(name) is model
 
 
+@pytest.mark.parametrize(
+    ("spelt", "model_id"),
+    [
+        ("openai:gpt-5", "openai/gpt-5"),
+        ("anthropic:claude-haiku-4-5-20251001", "anthropic/claude-haiku-4-5"),
+        ("models/gemini-2.5-flash", "gemini/gemini-2.5-flash"),
+        ("z-ai/glm-4.6", "zai/glm-4.6"),
+    ],
+)
+def test_a_name_as_other_tools_spell_it_is_known(catalog: Catalog, spelt: str, model_id: str) -> None:
+    assert catalog.get_model(spelt).id == model_id
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("claude-sonnet", "anthropic/claude-sonnet-5"),
+        ("gpt-6", "openai/gpt-6-sol"),
+        ("gemini", "gemini/gemini-2.5-pro"),
+        ("chatgpt-4o-latest", "openai/gpt-4o"),
+        ("Claud 4.5 Sonet", "anthropic/claude-sonnet-4-5"),
+    ],
+)
+def test_what_is_offered_shares_words_with_what_was_typed_and_is_not_retired(
+    catalog: Catalog, typed: str, offered: str
+) -> None:
+    with pytest.raises(UnknownName) as caught:
+        catalog.get_model(typed)
+
+    assert caught.value.suggestions[0] == offered
+    assert all(catalog.by_id[name].status != "retired" for name in caught.value.suggestions)
+
+
 def test_an_unknown_name_offers_the_nearest_three(catalog: Catalog) -> None:
     with pytest.raises(UnknownName) as caught:
         catalog.get_model("gemini 2.5 flesh")

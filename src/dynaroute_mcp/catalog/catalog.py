@@ -52,7 +52,9 @@ class Catalog:
         """
         model = self.find_model(name)
         if model is None:
-            raise UnknownName("model", name, nearest(name, self.names))
+            gone = {row.id for row in self.models if row.status == "retired"}
+            current = {known: target for known, target in self.names.items() if target not in gone}
+            raise UnknownName("model", name, nearest(name, current))
         return model
 
     def find_provider(self, name: str) -> Provider | None:
