@@ -308,3 +308,13 @@ def test_calls_in_the_history_survive_whatever_the_model() -> None:
     history = say("assistant", ToolCall(id="a", name="f", arguments="{}"))
 
     assert settle(capable(ask(history, say("user", "?"))), "openai").request.messages[0] == history
+
+
+@pytest.mark.parametrize("wording", WORDINGS)
+def test_a_bound_above_what_the_model_can_give_is_lowered_and_signalled(wording: Wording) -> None:
+    asked_for = call("openai", ask(parameters=Parameters(max_tokens=32_000)))
+    within = settle(replace(asked_for, max_output_tokens=32_000), wording)
+    above = settle(replace(asked_for, max_output_tokens=16_384), wording)
+
+    assert (within.dropped, above.dropped) == ((), ("max_tokens",))
+    assert above.request.parameters.max_tokens == 32_000  # which bound is sent is the call's

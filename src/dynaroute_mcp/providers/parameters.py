@@ -281,6 +281,10 @@ class _Fitting:
         if unset.pop("stop", "kept") is None:
             self._set(stop=())
         self._set(**unset)
+        if (self.request.parameters.max_tokens or 0) > self.call.max_output_tokens:
+            self.dropped.add(
+                "max_tokens"
+            )  # weakened: less is sent, the model's own limit or what its window leaves
 
     def _fit_schema(self, wanted: ResponseFormat) -> None:
         by_tool = self.wording == "anthropic" and self.flags.forced_tool_choice and not self.request.tools
