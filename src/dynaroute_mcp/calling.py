@@ -26,7 +26,6 @@ from dynaroute_mcp.errors import (
 )
 from dynaroute_mcp.health import Health
 from dynaroute_mcp.providers.base import Call, Clocks, Dialect, Endpoint, Meter
-from dynaroute_mcp.providers.usage import believe
 from dynaroute_mcp.settings import CallSettings
 from dynaroute_mcp.types import (
     Ambient,
@@ -38,7 +37,6 @@ from dynaroute_mcp.types import (
     Finished,
     StreamEvent,
     TextDelta,
-    Usage,
 )
 
 logger = logging.getLogger(__name__)
@@ -67,18 +65,6 @@ class Stream:
     started: float
     """On the monotonic clock."""
     meter: Meter
-
-    def used(self, input_tokens: int, output_tokens: int) -> Usage:
-        """What a stream took that broke off: what the provider has told, and at least the output that arrived.
-
-        Args:
-            input_tokens: an estimate, for want of the provider's own figure.
-            output_tokens: an estimate of what arrived.
-        """
-        told = believe(
-            self.meter.reported, input_estimate=input_tokens, output_estimate=lambda: output_tokens
-        )
-        return replace(told, output_tokens=max(told.output_tokens, output_tokens), source="estimated")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -381,19 +367,11 @@ class Calling:
                 status=error.status,
                 latency_ms=round(latency_s * 1000),
                 message=str(error),
-                usage=_taken(call),
+                usage=call.meter.taken(call.input_tokens),
             )
         )
         facts = {"model": candidate.model_id, "code": error.code, "status": error.status}
         logger.log(logging.WARNING if error.alert else logging.INFO, "a provider failed", extra=facts)
-
-
-def _taken(call: Call) -> Usage | None:
-    """What a try took that came to nothing; `None` where its provider did not tell."""
-    told = call.meter.reported
-    return (
-        None if told is None else believe(told, input_estimate=call.input_tokens, output_estimate=lambda: 0)
-    )
 
 
 def _calmed(request: ChatRequest, candidate: Candidate) -> ChatRequest:

@@ -58,7 +58,7 @@ class Routed:
         if self._settled:
             return
         self._settled = True
-        usage = self.placed.reply.used(self.decision.choice.input_tokens, self._delivered.output_tokens)
+        usage = self.placed.reply.meter.used(self.decision.choice.input_tokens, self._delivered.output_tokens)
         ending = Ending(
             status="partial" if isinstance(error, ProviderError) else "cancelled",
             model_id=self.placed.candidate.model_id,

@@ -7,12 +7,12 @@ reply in) driven by the one `HttpDialect`, which owns clocks, streams and usage.
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from dynaroute_mcp.catalog import Model, Provider
-from dynaroute_mcp.providers.usage import Reported
-from dynaroute_mcp.types import ChatRequest, Completion, FinishReason, Part, StreamEvent
+from dynaroute_mcp.providers.usage import Reported, believe
+from dynaroute_mcp.types import ChatRequest, Completion, FinishReason, Part, StreamEvent, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,26 @@ class Meter:
     """What a provider has said so far of the tokens of a call: it counts even where the answer breaks off."""
 
     reported: Reported | None = None
+
+    def taken(self, input_tokens: int) -> Usage | None:
+        """What a try took that came to nothing; `None` where its provider did not tell.
+
+        Args:
+            input_tokens: an estimate, for want of the provider's own figure.
+        """
+        if self.reported is None:
+            return None
+        return believe(self.reported, input_estimate=input_tokens, output_estimate=lambda: 0)
+
+    def used(self, input_tokens: int, output_tokens: int) -> Usage:
+        """What a stream took that broke off: what the provider has told, and at least the output that arrived.
+
+        Args:
+            input_tokens: an estimate, for want of the provider's own figure.
+            output_tokens: an estimate of what arrived.
+        """
+        told = believe(self.reported, input_estimate=input_tokens, output_estimate=lambda: output_tokens)
+        return replace(told, output_tokens=max(told.output_tokens, output_tokens), source="estimated")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
