@@ -339,6 +339,7 @@ async def test_a_broken_stream_is_billed_for_what_was_delivered(tmp_path: Path) 
     assert row.outcome.cost.total_usd > 0
     assert row.outcome.usage.output_tokens > 0
     assert row.outcome.error_code == "stream_broken"
+    assert [each.outcome for each in row.outcome.attempts] == ["stream_broken"]
     assert routed.answer is None
 
 

@@ -64,7 +64,7 @@ class Routed:
             model_id=self.placed.candidate.model_id,
             provider=self.placed.candidate.provider,
             usage=usage,
-            attempts=self.placed.attempts,
+            attempts=tuple(error.attempts) if isinstance(error, StreamBroken) else self.placed.attempts,
             first_token_ms=self.placed.reply.first_token_ms,
             error_code=error.code if isinstance(error, ProviderError) else None,
         )

@@ -1,5 +1,6 @@
 """The other routes: keys, usage, models, one-prompt routing, health, and the document that describes them all."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -317,6 +318,16 @@ async def test_a_cached_answer_costs_nothing_and_belongs_to_one_key(tmp_path: Pa
     assert hit.headers["X-TokenRouter-Cost"] == "0.000000"
     assert streamed.text.endswith("data: [DONE]\n\n")
     assert len(at.script.calls) == 5
+
+
+async def test_a_core_with_other_settings_begins_with_an_empty_cache(tmp_path: Path) -> None:
+    ttl = {"X-GR-Cache-TTL": "60"}
+    async with door(tmp_path) as at:
+        await at.client.post("/v1/chat/completions", json=HELLO, headers=ttl)
+        at.core = replace(at.core)
+        again = await at.client.post("/v1/chat/completions", json=HELLO, headers=ttl)
+
+    assert again.headers["X-GR-Cache"] == "MISS"
 
 
 async def test_a_cached_answer_saves_the_whole_baseline_whichever_it_is_measured_against(

@@ -529,6 +529,13 @@ async def test_an_empty_answer_that_ended_well_is_an_answer() -> None:
     assert (await complete(answers(reply), call("openai"))).message.parts == ()
 
 
+async def test_of_a_crowd_of_choices_the_first_few_are_looked_at() -> None:
+    first = {"message": {"content": "Hi"}, "finish_reason": "stop"}
+    reply = {"choices": [first, *[{}] * 15, *["no choice at all"] * 1_000]}
+
+    assert (await complete(answers(reply), call("openai"))).message.text == "Hi"
+
+
 async def test_an_error_inside_a_success_is_an_error() -> None:
     with pytest.raises(ProviderRateLimited):
         await complete(answers({"error": {"code": 429}}), call("openai"))

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Final
+from typing import Final, Self
 
 from dynaroute_mcp.gateway.refusal import Refusal
 from dynaroute_mcp.gateway.wire import ChatBody
@@ -32,6 +32,14 @@ class Cache:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._core: object = None
+
+    def of(self, core: object) -> Self:
+        """The cache, emptied where a core with other settings has taken over: it may exclude what had answered."""
+        if self._core is not core:
+            self._kept.clear()
+            self._core = core
+        return self
 
     def find(self, key: bytes) -> Answer | None:
         """Return an answer that is still fresh."""

@@ -6,7 +6,9 @@ of them are read here by field, never by the vendor's name. It does no I/O.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator
 
 from dynaroute_mcp.providers import failure
 from dynaroute_mcp.providers.base import Call, Ending
@@ -24,6 +26,8 @@ from dynaroute_mcp.types import (
     ToolCall,
     ToolCallDelta,
 )
+
+_MOST_CHOICES: Final = 16
 
 
 def read_reply(call: Call, reply: object) -> tuple[tuple[Part, ...], Ending]:
@@ -123,12 +127,17 @@ class _GroqExtension(Theirs):
     usage: Annotated[_Usage | None, Lenient] = None
 
 
+def _first_few(choices: object) -> object:
+    """One is asked for; a million of them, which fit into an answer, would take minutes and gigabytes to check."""
+    return choices[:_MOST_CHOICES] if isinstance(choices, list) else choices
+
+
 class _Reply(Theirs):
     """A whole reply, or one chunk of a stream."""
 
     id: Name = None
     model: Name = None
-    choices: list[_Choice] | None = None
+    choices: Annotated[list[_Choice], BeforeValidator(_first_few)] | None = None
     usage: Annotated[_Usage | None, Lenient] = None
     x_groq: Annotated[_GroqExtension | None, Lenient] = None
     error: object = None
