@@ -81,9 +81,9 @@ def test_doctor_can_try_it_out() -> None:
 def test_damaged_weights_are_told_and_left_out(
     judge: SecondTier, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for name in ("head.json", "vocabulary.txt"):
+    for name in ("head.json", "english.txt"):
         (tmp_path / name).write_bytes((FILES / name).read_bytes())
-    (tmp_path / "model.onnx").write_bytes((FILES / "model.onnx").read_bytes()[:-1])
+    (tmp_path / "english.onnx").write_bytes((FILES / "english.onnx").read_bytes()[:-1])
     monkeypatch.setattr(import_module(PACKAGE), "_FOLDER", tmp_path)
     label = judge.classify("hm")
 

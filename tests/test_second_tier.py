@@ -15,22 +15,39 @@ from hypothesis import strategies as st
 from tests.faces.shell import Shell
 from tests.scripted import ASK, Fixed, scripted_core, settings
 
-from dynaroute_mcp.classifier import SecondOpinion
+from dynaroute_mcp.classifier import SecondOpinion, unigram
+from dynaroute_mcp.classifier.ends import HEAD, TAIL
 from dynaroute_mcp.classifier.model import load_classifier
-from dynaroute_mcp.classifier.second import PACKAGE, SecondTier, examine, find_second_tier, read_blend
-from dynaroute_mcp.classifier.wordpiece import HEAD, TAIL, pieces
+from dynaroute_mcp.classifier.second import PACKAGE, SecondTier, Tongue, examine, find_second_tier, read_head
+from dynaroute_mcp.classifier.wordpiece import is_foreign, pieces
 from dynaroute_mcp.taxonomy import Category, Level
 from dynaroute_mcp.types import Caller, Classification
 
 WORDS = ("[PAD]", "[UNK]", "<s>", "</s>", "tide", "##s", "the", "a", "?", "\u6f6e", "##\u0302", "e")
 VOCABULARY = {word: number for number, word in enumerate(WORDS)}
+PIECES = (
+    "<s>",
+    "<pad>",
+    "</s>",
+    "<unk>",
+    "\u2581",
+    "\u2581na",
+    "h",
+    "a",
+    "\u2581nah",
+    "\u6f6e",
+    "\u6c34\u6f6e",
+    "\u6c34",
+)
+SCORES = (0.0, 0.0, 0.0, 0.0, -3.0, -4.0, -6.0, -5.0, -11.0, -9.0, -12.0, -9.0)
+OTHERS = {piece: (number, score) for number, (piece, score) in enumerate(zip(PIECES, SCORES, strict=True))}
 PHYSICS = tuple(Category).index(Category.PHYSICS)
-HEAD_VALUES: Mapping[str, object] = {
-    "threshold": 0.9,
+BLEND: Mapping[str, object] = {
     "category": [0.5, 1.0],
     "level": [0.5, 1.0],
     "level_shift": [0.0, 0.0, 0.0, 0.0, 0.0],
 }
+HEAD_VALUES: Mapping[str, object] = {"threshold": 0.9, "english": BLEND, "others": BLEND}
 
 
 @dataclass
@@ -50,19 +67,25 @@ class Sure:
 class Extra:
     """The package of weights, in memory."""
 
-    encoder: Sure = field(default_factory=Sure)
+    judge: Sure = field(default_factory=Sure)
     values: Mapping[str, object] = field(default_factory=lambda: HEAD_VALUES)
     fault: Exception | None = None
-    loads: int = 0
+    loaded: list[Tongue] = field(default_factory=list)
 
     def head(self) -> Mapping[str, object]:
         return self.values
 
-    def load(self) -> tuple[Sure, Mapping[str, int]]:
-        self.loads += 1
+    def encoder(self, tongue: Tongue) -> Sure:
+        self.loaded.append(tongue)
         if self.fault:
             raise self.fault
-        return self.encoder, VOCABULARY
+        return self.judge
+
+    def words(self) -> Mapping[str, int]:
+        return VOCABULARY
+
+    def pieces(self) -> Mapping[str, unigram.Piece]:
+        return OTHERS
 
 
 def tier(extra: Extra | None = None) -> SecondTier:
@@ -92,12 +115,27 @@ def test_only_doubt_about_the_category_or_the_level_asks_it() -> None:
 def test_weights_are_loaded_by_the_first_prompt_that_needs_them_and_once() -> None:
     extra = Extra()
     judge = tier(extra)
-    assert extra.loads == 0
+    assert not extra.loaded
 
     for text in ("a", "b"):
         judge.refine(text, judge.classify(text))
 
-    assert extra.loads == 1
+    assert extra.loaded == ["english"]
+
+
+def test_each_language_has_its_reader() -> None:
+    extra = Extra()
+    judge = tier(extra)
+
+    for text in ("\u6c34\u6f6e", "tide", "\u6f6e"):
+        judge.refine(text, judge.classify(text))
+
+    assert extra.loaded == ["others", "english"]
+    assert [[PIECES[each] for each in ids] for ids in extra.judge.seen[::2]] == [
+        ["<s>", "\u2581", "\u6c34\u6f6e", "</s>"],
+        ["<s>", "\u2581", "\u6f6e", "</s>"],
+    ]
+    assert [WORDS[each] for each in extra.judge.seen[1]] == ["<s>", "tide", "</s>"]
 
 
 def test_weights_that_fail_are_a_warning_and_the_first_tier_stands(caplog: pytest.LogCaptureFixture) -> None:
@@ -111,16 +149,23 @@ def test_weights_that_fail_are_a_warning_and_the_first_tier_stands(caplog: pytes
 
 @pytest.mark.parametrize(
     "changed",
-    [{"threshold": "x"}, {"category": [1.0]}, {"level_shift": [0.0]}, {"level": [float("nan"), 1.0]}],
+    [
+        {"threshold": "x"},
+        {"threshold": [0.1, 0.2]},
+        {"others": None},
+        {"others": {**BLEND, "category": [1.0]}},
+        {"english": {**BLEND, "level_shift": [0.0]}},
+        {"english": {**BLEND, "level": [float("nan"), 1.0]}},
+    ],
 )
 def test_a_damaged_head_is_refused(changed: Mapping[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"\w"):
-        read_blend({**HEAD_VALUES, **changed})
+    with pytest.raises((ValueError, TypeError), match=r"\w"):
+        read_head({**HEAD_VALUES, **changed})
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, extra: Extra) -> None:
     package = ModuleType(PACKAGE)
-    vars(package).update(head=extra.head, load=extra.load)
+    vars(package).update(head=extra.head, encoder=extra.encoder, words=extra.words, pieces=extra.pieces)
     monkeypatch.setitem(sys.modules, PACKAGE, package)
     monkeypatch.setattr("dynaroute_mcp.classifier.second.find_spec", lambda _name: object())
 
@@ -260,6 +305,49 @@ def test_any_string_has_pieces(text: str) -> None:
     assert ids[0] == VOCABULARY["<s>"]
     assert ids[-1] == VOCABULARY["</s>"]
     assert len(ids) <= HEAD + TAIL + 2
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("nah", ("\u2581na", "h")),  # likelier than the one piece, by what their scores add up to
+        ("\u6c34\u6f6e", ("\u2581", "\u6c34\u6f6e")),
+        ("na\uff41", ("\u2581na", "a")),  # the wide form of a letter is the letter
+        ("q na", ("\u2581", "<unk>", "\u2581na")),
+        ("", ()),
+    ],
+)
+def test_a_word_of_another_language_gets_its_likeliest_cut(text: str, cut: tuple[str, ...]) -> None:
+    ids = unigram.pieces(text, OTHERS)
+
+    assert [PIECES[each] for each in ids] == ["<s>", *cut, "</s>"]
+
+
+@given(st.text(alphabet=st.characters()))
+@example("\ud800 lone \udfff surrogates")
+@example("x" * 5000)
+def test_any_string_has_pieces_of_other_languages(text: str) -> None:
+    ids = unigram.pieces(text, OTHERS)
+
+    assert (ids[0], ids[-1]) == (0, 2)
+    assert len(ids) <= HEAD + TAIL + 2
+
+
+@pytest.mark.parametrize(
+    ("text", "foreign"),
+    [
+        ("the tide, the tide", False),
+        ("the tide, the tide, a caf\u00e9", False),  # a loan word does not make a text French
+        ("hm", False),  # too little to tell
+        ("\u6f6e\u6c34", True),
+        ("the \u043f\u0440\u0438\u043b\u0438\u0432 tide", True),
+        ("perch\u00e9 il mare si muove", True),
+        ("", False),
+        ("42 + 17 = ?", False),
+    ],
+)
+def test_what_is_not_english_is_told_by_letters_and_words(text: str, *, foreign: bool) -> None:
+    assert is_foreign(text, VOCABULARY | {"caf\u00e9": 99}) is foreign
 
 
 def test_a_warning_names_no_prompt(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""Turns the fine-tuned encoder into the files of the second tier, and finds how both tiers' opinions become one."""
+"""Turns the fine-tuned encoders into the files of the second tier."""
 
 import hashlib
 import json
@@ -15,28 +15,25 @@ import numpy as np
 import onnx
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
-from scipy.optimize import minimize
 from torch import nn
 from torch.nn import functional as fn
 
-from dynaroute_mcp.classifier.second import PACKAGE, SecondTier
-from dynaroute_mcp.classifier.wordpiece import HEAD, TAIL, pieces
+from dynaroute_mcp.classifier import unigram, wordpiece
+from dynaroute_mcp.classifier.ends import HEAD, TAIL
+from dynaroute_mcp.classifier.second import PACKAGE, SecondTier, Tongue
 from dynaroute_mcp.types import Classification
-from training import data, teacher
-from training.encoder import CATEGORIES, Encoder
-from training.priors import importance
-from training.student import softmax
+from training import data, polyglot, teacher
+from training.encoder import Encoder
 
 FOLDER: Final = Path(__file__).parents[1] / "accurate/src/dynaroute_accurate"
-THRESHOLDS: Final = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.01)
-_WORTH: Final = 0.0005
-"""Right labels a row by which a higher threshold may be ahead of the one that is chosen."""
 _LEAST: Final = 1e-9
+_PLAIN: Final = {"category": [0.3, 0.7], "level": [0.3, 0.7], "level_shift": [0.0] * 5}
 _MULTIPLIED: Final = ("seek", "mix", "wide", "narrow")
 _MOVED: Final = 0.8
 """How much of the inputs' unevenness moves to the weights: of 0.5 to 0.9 the best on prompts that were not fitted on."""
 _EVERY: Final = 40
 """Of the corpus, one prompt in this many shows what inputs are usual."""
+_NIBBLE: Final = 16
 _FIRST_PLACE: Final = 2
 """Number of the first piece's place in the base; those before it are for padding."""
 
@@ -60,13 +57,12 @@ class Layer(nn.Module):
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
-        inner = layer.attention.attn
-        self.heads = inner.num_attention_heads
-        self.seek = _joined(inner.q, inner.k, inner.v)
-        self.mix, self.wide, self.narrow = inner.o, layer.intermediate.dense, layer.output.dense
-        self.first, self.last = layer.attention.LayerNorm, layer.output.LayerNorm
+        self.heads, asked, mix, first = _attention(layer.attention)
+        self.seek = _joined(*asked)
+        self.mix, self.wide, self.narrow = mix, layer.intermediate.dense, layer.output.dense
+        self.first, self.last = first, layer.output.LayerNorm
 
-    def forward(self, hidden: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, bias: torch.Tensor | float) -> torch.Tensor:
         width = hidden.shape[2]
         parts = self.seek(hidden).reshape(-1, 3, self.heads, width // self.heads)
         query, key, value = parts.permute(1, 2, 0, 3)
@@ -74,6 +70,16 @@ class Layer(nn.Module):
         mixed = (weights @ value).transpose(0, 1).reshape(1, -1, width)
         hidden = self.first(self.mix(mixed) + hidden)
         return self.last(self.narrow(fn.gelu(self.wide(hidden))) + hidden)
+
+
+def _attention(part: nn.Module) -> tuple[int, tuple[nn.Linear, ...], nn.Linear, nn.Module]:
+    """Heads, the three multiplications of the input, that of the mixture, and what evens it out, of MPNet or BERT."""
+    if hasattr(part, "attn"):
+        inner = part.attn
+        return inner.num_attention_heads, (inner.q, inner.k, inner.v), inner.o, part.LayerNorm
+    inner = part.self
+    asked = (inner.query, inner.key, inner.value)
+    return inner.num_attention_heads, asked, part.output.dense, part.output.LayerNorm
 
 
 class Single(nn.Module):
@@ -89,13 +95,17 @@ class Single(nn.Module):
         self.bias = nn.Parameter(body.encoder.relative_attention_bias(apart).permute(2, 0, 1).detach())
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        count = ids.shape[1]
-        places = self.embeddings.position_embeddings.weight[_FIRST_PLACE : _FIRST_PLACE + count]
-        hidden = self.embeddings.LayerNorm(self.embeddings.word_embeddings(ids) + places)
-        bias = self.bias[:, :count, :count]
+        hidden, bias = self.start(ids)
         for layer in self.layers:
             hidden = layer(hidden, bias)
         return self.heads(hidden.mean(1))
+
+    def start(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | float]:
+        """What the first layer gets, and what is added to each layer's scores of attention."""
+        count = ids.shape[1]
+        places = self.embeddings.position_embeddings.weight[_FIRST_PLACE : _FIRST_PLACE + count]
+        hidden = self.embeddings.LayerNorm(self.embeddings.word_embeddings(ids) + places)
+        return hidden, self.bias[:, :count, :count]
 
     def smooth(self, texts: list[list[int]]) -> None:
         """Move the few large inputs of each multiplication into its weights, so that eight bits suffice for both.
@@ -120,6 +130,26 @@ class Single(nn.Module):
             setattr(layer, name, Divided(linear, inputs**_MOVED / weights ** (1 - _MOVED)))
 
 
+class Polyglot(Single):
+    """The encoder for other languages: its table of pieces stays in blocks of 32 four-bit numbers, as it came."""
+
+    def __init__(self, model: Encoder, table: tuple[torch.Tensor, torch.Tensor]) -> None:
+        nn.Module.__init__(self)
+        body = deepcopy(model.body)
+        self.heads, self.layers = model.heads, nn.ModuleList(map(Layer, body.encoder.layer))
+        known = body.embeddings
+        places = known.position_embeddings.weight + known.token_type_embeddings.weight[0]
+        self.places = nn.Parameter(places[: HEAD + TAIL + 2].detach())
+        self.norm = known.LayerNorm
+        self.pairs, self.scales = (nn.Parameter(part, requires_grad=False) for part in table)
+
+    def start(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | float]:
+        pairs, scales = self.pairs[ids].to(torch.int32), self.scales[ids].to(torch.float32)
+        values = torch.cat([pairs % _NIBBLE, pairs // _NIBBLE], -1).to(torch.float32) - _NIBBLE / 2
+        words = (values * scales[..., None]).flatten(2)
+        return self.norm(words + self.places[: ids.shape[1]]), 0.0
+
+
 def _joined(*parts: nn.Linear) -> nn.Linear:
     """Linear layers of the same inputs as one, their outputs side by side."""
     whole = nn.Linear(parts[0].in_features, sum(part.out_features for part in parts))
@@ -138,9 +168,10 @@ def _watching(most: torch.Tensor) -> Callable[[nn.Module, tuple[torch.Tensor, ..
     return look
 
 
-def export(model: Encoder, texts: list[list[int]], target: Path) -> None:
-    """Write the model with eight-bit weights, each channel with a scale of its own; `texts` say what inputs are usual."""
-    single = Single(model).eval()
+def export(single: Single, texts: list[list[int]], target: Path) -> None:
+    """Write a model with eight-bit weights, each channel with a scale of its own; `texts` say what inputs are usual."""
+    kinds = ["MatMul"] if isinstance(single, Polyglot) else None  # its table of pieces is small already
+    single.eval()
     single.smooth(texts)
     with tempfile.TemporaryDirectory() as room:
         whole = Path(room) / "whole.onnx"
@@ -154,7 +185,9 @@ def export(model: Encoder, texts: list[list[int]], target: Path) -> None:
             opset_version=17,
             dynamo=False,
         )
-        quantize_dynamic(whole, target, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8)
+        quantize_dynamic(
+            whole, target, kinds, per_channel=True, reduce_range=True, weight_type=QuantType.QInt8
+        )
     slim = onnx.load(target)
     del slim.metadata_props[:]
     slim.producer_name, slim.producer_version, slim.doc_string = "dynaroute", "", ""
@@ -167,10 +200,12 @@ def extra() -> ModuleType:
     return import_module(PACKAGE)
 
 
-def logits_of(prompts: list[str]) -> np.ndarray:
-    """What the shipped files say, (prompts, 36)."""
-    encoder, known = extra().load()
-    return np.array([encoder.logits(pieces(prompt, known)) for prompt in prompts])
+def logits_of(prompts: list[str], tongue: Tongue) -> np.ndarray:
+    """What the shipped files of one encoder say, (prompts, 36)."""
+    package = extra()
+    judge, known = package.encoder(tongue), package.words() if tongue == "english" else package.pieces()
+    cut = wordpiece.pieces if tongue == "english" else unigram.pieces
+    return np.array([judge.logits(cut(prompt, known)) for prompt in prompts])
 
 
 def judged(judge: SecondTier, prompt: str) -> Classification:
@@ -179,81 +214,32 @@ def judged(judge: SecondTier, prompt: str) -> Classification:
     return judge.refine(prompt, label) if judge.wanted(label) else label
 
 
-def blend(first: np.ndarray, logits: np.ndarray, rows: list[data.Row]) -> dict[str, object]:
-    """Weights of both opinions and the threshold, by likelihood on rows that neither was fitted on.
-
-    Args:
-        first: the first tier's probabilities, (rows, 36).
-        logits: the second tier's, (rows, 36).
-        rows: with their labels.
-    """
-    right = np.array([row.category for row in rows])
-    graded = np.array([row.graded for row in rows])
-    level = np.array([row.level for row in rows])[graded]
-    weight = importance(level)
-    said = np.log(np.maximum(first, _LEAST))
-
-    def categories(p: np.ndarray) -> float:
-        shares = softmax(p[0] * said[:, :CATEGORIES] + p[1] * logits[:, :CATEGORIES])
-        return -float(np.log(shares[np.arange(len(rows)), right] + _LEAST).mean())
-
-    def levels(p: np.ndarray) -> float:
-        both = p[0] * said[graded, CATEGORIES:] + p[1] * logits[graded, CATEGORIES:]
-        shift = np.array([*p[2:], 0.0])
-        shares = softmax(both + shift)[np.arange(len(level)), level]
-        return -float((weight * np.log(shares + _LEAST)).mean()) + 0.1 * float((shift**2).sum())
-
-    options = {"maxiter": 6000, "maxfev": 6000}
-    one = minimize(categories, [0.3, 0.7], method="Nelder-Mead", options=options).x
-    two = minimize(levels, [0.3, 0.7, 0, 0, 0, 0], method="Nelder-Mead", options=options).x
-    both = softmax(one[0] * said[:, :CATEGORIES] + one[1] * logits[:, :CATEGORIES])
-    grades = two[0] * said[:, CATEGORIES:] + two[1] * logits[:, CATEGORIES:] + np.array([*two[2:], 0.0])
-    hard = np.array([row.level for row in rows])
-    gained = (both.argmax(1) == right) + graded * (grades.argmax(1) == hard)
-    kept = (first[:, :CATEGORIES].argmax(1) == right) + graded * (first[:, CATEGORIES:].argmax(1) == hard)
-    return {
-        "threshold": threshold(sure(first), kept, gained),
-        "category": [round(float(value), 4) for value in one],
-        "level": [round(float(value), 4) for value in two[:2]],
-        "level_shift": [*(round(float(value), 4) for value in two[2:]), 0.0],
-    }
-
-
-def sure(first: np.ndarray) -> np.ndarray:
-    """How sure the first tier is of the less certain of its two labels, from its probabilities, (rows, 36)."""
-    return np.minimum(first[:, :CATEGORIES].max(1), first[:, CATEGORIES:].max(1))
-
-
-def threshold(sure: np.ndarray, kept: np.ndarray, gained: np.ndarray) -> float:
-    """The lowest confidence from which asking the second tier adds next to nothing.
-
-    Args:
-        sure: the first tier's confidence in the less certain label of each row.
-        kept: how many of a row's two labels the first tier has right.
-        gained: how many both tiers have.
-    """
-    shares = {edge: float(np.where(sure < edge, gained, kept).mean()) for edge in THRESHOLDS}
-    for edge, share in shares.items():
-        print(
-            f"threshold {edge}: asked {np.mean(sure < edge):.3f}, right labels a row {share:.4f}", flush=True
-        )
-    best = max(shares.values())
-    return next(edge for edge, share in shares.items() if share >= best - _WORTH)
-
-
 def write(head: dict[str, object]) -> dict[str, object]:
-    """Write the head beside the weights, with the hashes of both files; the whole of it."""
-    names = ("model.onnx", "vocabulary.txt")
+    """Write the head beside the weights, with the hashes of the files; the whole of it."""
+    names = ("english.onnx", "english.txt", "others.onnx", "others.txt")
     files = {name: hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() for name in names}
     whole = {**head, "files": files}
     (FOLDER / "head.json").write_text(json.dumps(whole, indent=1) + "\n", "utf-8")
     return whole
 
 
-def make(model: Encoder, base: Path) -> None:
-    """Write weights and vocabulary; the head, still without the blend."""
-    texts = teacher.encode([row.prompt for row in data.corpus()[::_EVERY]], teacher.vocabulary(base))
-    export(model, texts, FOLDER / "model.onnx")
-    words = (base / "vocab.txt").read_text("utf-8")
-    (FOLDER / "vocabulary.txt").write_text(words, "utf-8")
-    write({})
+def make(work: Path, folder: Path) -> None:
+    """Write weights and vocabularies; the head, still without the blends.
+
+    Args:
+        work: where `training.teacher` left its weights.
+        folder: of the public prompts.
+    """
+    usual = [row.prompt for row in data.corpus()[::_EVERY]]
+    reader = teacher.english(work)
+    export(Single(teacher.shipped(reader, work)), reader.encode(usual), FOLDER / "english.onnx")
+    words = (teacher.base(work) / "vocab.txt").read_text("utf-8")
+    (FOLDER / "english.txt").write_text(words, "utf-8")
+    held, kept = polyglot.read(), teacher.kept(work, folder)
+    translator = teacher.others(work, folder)
+    single = Polyglot(teacher.shipped(translator, work), polyglot.packed(held, kept))
+    usual = [row.prompt for row in data.corpus() if row.lang != "en"][:: _EVERY // 8]
+    export(single, translator.encode(usual), FOLDER / "others.onnx")
+    lines = [f"{piece}\t{score}" for piece, (_, score) in polyglot.vocabulary(held, kept).items()]
+    (FOLDER / "others.txt").write_text("\n".join(lines) + "\n", "utf-8")
+    write({"threshold": 1.0} | dict.fromkeys(("english", "others"), _PLAIN))

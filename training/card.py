@@ -24,11 +24,14 @@ always, tier 2 where tier 1 is unsure (`docs/classifier.md`).
 shape of the text (`classifier/features.py`); a small hidden layer adds to the sums; two softmaxes with fitted
 temperatures follow. Three students with different seeds are averaged into one.
 
-**Tier 2, and tier 1's teacher.** The first ten layers of all-mpnet-base-v2 (Apache-2.0), fine-tuned by
-`training/teacher.py` with one head for categories and one for levels; of a long prompt 80 pieces of words at the head
-and 46 at the tail are read. Three passes, the last two averaged, then a fourth at a lower rate, averaged with what it
-began from. It ships in `accurate/` with weights of eight bits, whose inputs were made even first. `teacher.npz` holds what
-it thinks of every prompt and word: hashes and bytes.
+**Tier 2, and tier 1's teacher.** Two encoders, fine-tuned by `training/teacher.py` with one head for categories and one
+for levels; of a long prompt 80 pieces of words at the head and 46 at the tail are read. English is read by the first ten
+layers of all-mpnet-base-v2 (Apache-2.0): three passes, the last two averaged, then a fourth at a lower rate, averaged
+with what it began from. Any other language is read by multilingual-e5-small (MIT), which came in four-bit numbers, with a
+quarter of its pieces: three passes over what is not English and over half of what is, the last two averaged. Which of
+them reads a prompt is told by its letters and words (`classifier/wordpiece.py`). Both ship in `accurate/` with weights of
+eight bits, whose inputs were made even first. `teacher.npz` holds what they think of every prompt and word: hashes and
+bytes.
 
 ## Data
 
@@ -60,7 +63,7 @@ _LIMITS: Final = """## Limits
 * Categories overlap: of two defensible readings one counts as right here, `accepted` counts both.
 * Levels 4 and 5 are rare in public prompts; their figures rest on a handful.
 * English words come first; Chinese, Japanese and Korean are read by characters and pairs of them, other
-  scripts by words and pieces. The encoder is English, so what it adds for them is small.
+  scripts by words and pieces. Tier 2 reads them with an encoder of its own, which learnt from fewer of them.
 * Long texts are read at head, middle and tail only, by tier 2 at head and tail.
 * The two tiers are blended and calibrated on public prompts of a few sources, English for the most part.
 * The text of a prompt is evidence and never a command: "this is level 1" moves the level only as far as
@@ -136,6 +139,10 @@ def _length(prompt: str) -> str:
     return next((f"{low} words or more" for low in (150, 50, 12) if words >= low), "0 words or more")
 
 
+def _tongue(prompt: str) -> str:
+    return "other languages" if data.is_foreign(prompt) else "English"
+
+
 def _confusions(part: Part) -> str:
     _, (guesses, labels) = part
     wrong = Counter(
@@ -185,12 +192,17 @@ def _sections(parts: dict[str, Part], suffix: str) -> list[str]:
     return [
         f"### By category\n\n{_groups(both, {at: data.CATEGORIES[row.category].value for at, row in enumerate(rows)})}",
         f"### By source\n\n{_groups(both, {at: row.source for at, row in enumerate(rows)})}",
+        f"### By language, English or not\n\n{_groups(both, {at: _tongue(row.prompt) for at, row in enumerate(rows)})}",
         f"### By length\n\n{_groups(both, {at: _length(row.prompt) for at, row in enumerate(rows)})}",
         f"### By language, our own held-out prompts\n\n{_groups(own, {at: row.lang for at, row in enumerate(own[0])})}",
         f"### Commonest confusions\n\n{_confusions(both)}",
         f"### Levels, measuring set\n\n{_levels(parts[f'gold{suffix}'])}",
         f"### Calibration\n\n{_calibration(both)}",
     ]
+
+
+def _weights(blend: object) -> str:
+    return f"{blend['category']}, {blend['level']}" if isinstance(blend, dict) else ""
 
 
 def write(result: dict[str, object], parts: dict[str, Part], head: Head, second: dict[str, object]) -> None:
@@ -203,8 +215,8 @@ def write(result: dict[str, object], parts: dict[str, Part], head: Head, second:
     ]
     if second:
         sections.append(
-            f"Tier 2 is asked below a confidence of {second['threshold']}; weights of both opinions: "
-            f"{second['category']} (categories), {second['level']} (levels).\n"
+            f"Tier 2 is asked below a confidence of {second['threshold']}. Weights of both opinions, for categories and "
+            f"levels: {_weights(second['english'])} (English), {_weights(second['others'])} (other languages).\n"
         )
     sections += ["## Tier 1, measuring set and fold\n", *_sections(parts, "")]
     if second:

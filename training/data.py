@@ -5,9 +5,11 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Final
 
+from dynaroute_mcp.classifier import wordpiece
 from dynaroute_mcp.corrections import fingerprint
 from dynaroute_mcp.taxonomy import Category
 
@@ -85,6 +87,17 @@ class Row:
 def digest(prompt: str) -> str:
     """Name of a prompt that does not tell it: equal for prompts that differ in case and spacing only."""
     return fingerprint(prompt).hex()[:16]
+
+
+@cache
+def _english() -> dict[str, int]:
+    words = (CORPUS.parents[1] / "accurate/src/dynaroute_accurate/english.txt").read_text("utf-8").split("\n")
+    return {word: number for number, word in enumerate(words)}
+
+
+def is_foreign(prompt: str) -> bool:
+    """Whether the second tier's encoder for other languages than English reads a prompt."""
+    return wordpiece.is_foreign(prompt, _english())
 
 
 def _lines(path: Path) -> Iterator[dict[str, object]]:

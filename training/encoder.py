@@ -8,16 +8,12 @@ from typing import Final
 import numpy as np
 import torch
 from torch import nn
-from transformers import AutoModel
 
 CATEGORIES: Final = 31
 OUTPUTS: Final = 36
 """31 categories, then five levels."""
-LAYERS: Final = 10
-"""Layers of the base that are kept. A linear reading of the mean of its vectors finds the category best after the
-tenth of its twelve layers: the last two were bent towards likeness of sentences."""
 PADDING: Final = 1
-"""Number of the base's empty piece."""
+"""Number of the bases' empty piece."""
 BATCH: Final = 32
 _FADE: Final = 0.9
 """Learning rate of a layer as a share of that of the layer above it."""
@@ -28,10 +24,9 @@ _HEADS: Final = ((0, CATEGORIES), (CATEGORIES, OUTPUTS))
 class Encoder(nn.Module):
     """Token vectors, averaged, through two linear heads."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, body: nn.Module) -> None:
         super().__init__()
-        kept = {"num_hidden_layers": LAYERS, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-        self.body = AutoModel.from_pretrained(folder, add_pooling_layer=False, **kept)
+        self.body = body
         self.body.embeddings.word_embeddings.requires_grad_(requires_grad=False)
         self.drop = nn.Dropout(0.1)
         self.heads = nn.Linear(self.body.config.hidden_size, OUTPUTS)
@@ -87,10 +82,10 @@ class Progress:
         self.passes = state["passes"]
 
 
-def begin(folder: Path, recipe: Recipe, weights: dict[str, torch.Tensor] | None = None) -> Progress:
+def begin(body: nn.Module, recipe: Recipe, weights: dict[str, torch.Tensor] | None = None) -> Progress:
     """A model with the base's weights, or others, and its optimizer, the lower layers slower than the upper ones."""
     torch.manual_seed(recipe.seed)
-    model = Encoder(folder)
+    model = Encoder(body)
     if weights is not None:
         model.load_state_dict(weights)
     layers = list(model.body.encoder.layer)

@@ -67,12 +67,6 @@ def opinions() -> Opinions:
     )
 
 
-def is_foreign(prompt: str) -> bool:
-    """Whether the teacher, who reads English, cannot be asked: more than a tenth of the letters are not ASCII."""
-    letters = [char for char in prompt[:1000] if char.isalpha()]
-    return sum(char > "\x7f" for char in letters) > 0.1 * len(letters)
-
-
 def lesson(
     rows: list[data.Row], pool: list[str], taught: Opinions | None
 ) -> tuple[student.Lesson, np.ndarray]:
@@ -94,10 +88,6 @@ def lesson(
         weight[: len(rows), 1] *= 0.4
     weight[len(rows) :, 0] = 1.0
     weight[len(prompts) :, 0] = 0.25
-    foreign = np.array(
-        [row.lang not in {"", "en"} or is_foreign(row.prompt) for row in rows] + [is_foreign(p) for p in pool]
-    )
-    weight[: len(prompts)][foreign] *= (0.15, 3.0)
     weight[:, 0] *= known
     soft = soft.copy()
     soft[len(prompts) :, 31:] = 0.0
@@ -211,16 +201,16 @@ def first_tier(folder: Path, gold: list[data.Row], extra: list[data.Row]) -> tup
     return weights, parts, Folded(kept, folded)
 
 
-def second_tier(work: Path, folded: Folded, weights: Weights, parts: Parts) -> dict[str, object]:
+def second_tier(
+    work: Path, folder: Path, folded: Folded, weights: Weights, parts: Parts
+) -> dict[str, object]:
     """Write the second tier's files, find how to use it, and add the figures of both tiers to the parts."""
-    from training import accurate, teacher
+    from training import accurate, blend
 
-    start = teacher.base(work)
-    accurate.make(teacher.shipped(work, start), start)
-    labels = [LocalClassifier(folded.weights).classify(row.prompt) for row in folded.kept]
-    first = np.array([[*(x.categories[c] for c in data.CATEGORIES), *x.levels.values()] for x in labels])
-    logits = accurate.logits_of([row.prompt for row in folded.kept])
-    head = accurate.write(accurate.blend(first, logits, folded.kept))
+    accurate.make(work, folder)
+    unseen = [row for row in data.public(folder) if row.source not in data.FITTED]
+    foreign = [row for row in (*unseen, *data.held_out()) if data.is_foreign(row.prompt)]
+    head = accurate.write(blend.head(folded.kept, foreign, LocalClassifier(folded.weights)))
     for name, fitted in (("gold", weights), ("fold", folded.weights), ("own", weights)):
         rows, (_, expected) = parts[name]
         judge = SecondTier(accurate.extra(), LocalClassifier(fitted))
@@ -250,7 +240,7 @@ def main() -> None:
     weights, parts, folded = first_tier(options.public, gold, corrected)
     content = dump(weights)
     WEIGHTS.write_bytes(content)
-    head = second_tier(options.work, folded, weights, parts) if options.work else {}
+    head = second_tier(options.work, options.public, folded, weights, parts) if options.work else {}
     result: dict[str, object] = {name: figures(*answers) for name, (_, answers) in parts.items()}
     for name, found in result.items():
         print(f"{name}:", found, flush=True)

@@ -1,7 +1,8 @@
 """The weights of DynaRoute's second classifier, and the few lines that run them.
 
-Ten layers of all-mpnet-base-v2 (Apache-2.0), fine-tuned, in eight-bit integers. `dynaroute-mcp` finds this package by
-itself; there is nothing else to call. Importing it loads no weights and no library that runs them.
+Two fine-tuned transformers in eight-bit integers: ten layers of all-mpnet-base-v2 (Apache-2.0) for English,
+multilingual-e5-small (MIT) for other languages. `dynaroute-mcp` finds this package by itself; there is nothing else to
+call. Importing it loads no weights and no library that runs them.
 """
 
 import hashlib
@@ -9,12 +10,13 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["Encoder", "head", "load"]
+__all__ = ["Encoder", "Tongue", "encoder", "head", "pieces", "words"]
+
+Tongue = Literal["english", "others"]
 
 _FOLDER = Path(__file__).parent
-_FILES = ("model.onnx", "vocabulary.txt")
 
 
 def head() -> Mapping[str, object]:
@@ -24,7 +26,7 @@ def head() -> Mapping[str, object]:
 
 
 class Encoder:
-    """The transformer on one thread of one core. Safe to call from several threads at once."""
+    """A transformer on one thread of one core. Safe to call from several threads at once."""
 
     def __init__(self, model: Path) -> None:
         runtime: Any = import_module("onnxruntime")  # Any: it has no types
@@ -40,20 +42,35 @@ class Encoder:
         return found
 
 
-def load() -> tuple[Encoder, dict[str, int]]:
-    """Check the files and load them.
+def encoder(tongue: Tongue) -> Encoder:
+    """Check the weights and load them.
 
     Raises:
-        ValueError: a file is not the one that `head.json` names.
-        OSError: a file is missing.
+        ValueError: the file is not the one that `head.json` names.
+        OSError: it is missing.
     """
-    hashes = {name: _hash(_FOLDER / name) for name in _FILES}
-    if hashes != head()["files"]:
-        raise ValueError("the weights are damaged; reinstall dynaroute-accurate")
-    words = (_FOLDER / "vocabulary.txt").read_text("utf-8").split("\n")
-    return Encoder(_FOLDER / "model.onnx"), {word: number for number, word in enumerate(words) if word}
+    return Encoder(_checked(f"{tongue}.onnx"))
 
 
-def _hash(path: Path) -> str:
+def words() -> dict[str, int]:
+    """Numbers of the English encoder's pieces; raises as `encoder` does."""
+    return {piece: number for number, piece in enumerate(_lines("english.txt")) if piece}
+
+
+def pieces() -> dict[str, tuple[int, float]]:
+    """Numbers of the other encoder's pieces, and logarithms of their probabilities; raises as `encoder` does."""
+    parted = (line.rpartition("\t") for line in _lines("others.txt"))
+    return {piece: (number, float(score)) for number, (piece, _, score) in enumerate(parted) if score}
+
+
+def _lines(name: str) -> list[str]:
+    return _checked(name).read_text("utf-8").split("\n")
+
+
+def _checked(name: str) -> Path:
+    path, files = _FOLDER / name, head()["files"]
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if not isinstance(files, Mapping) or files.get(name) != found:
+        raise ValueError(f"{name} is damaged; reinstall dynaroute-accurate")
+    return path

@@ -1,31 +1,35 @@
-"""The second tier: a small transformer that is asked where the first tier is unsure.
+"""The second tier: small transformers, one for English and one for other languages, asked where the first tier is unsure.
 
-Its weights and the library that runs them come with the distribution `dynaroute-accurate`, which
+Their weights and the library that runs them come with the distribution `dynaroute-accurate`, which
 `pip install 'dynaroute-mcp[accurate]'` brings. Without it the first tier decides alone, and nothing here is loaded.
 """
 
 import logging
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Final, Literal, Protocol
 
+from dynaroute_mcp.classifier import unigram, wordpiece
 from dynaroute_mcp.classifier.difficulty import difficulty
 from dynaroute_mcp.classifier.features import features
 from dynaroute_mcp.classifier.model import LocalClassifier, softmax
-from dynaroute_mcp.classifier.wordpiece import pieces
 from dynaroute_mcp.taxonomy import Category, Level
 from dynaroute_mcp.types import Classification
 
 logger = logging.getLogger(__name__)
 
 PACKAGE: Final = "dynaroute_accurate"
+Tongue = Literal["english", "others"]
+_TONGUES: Final[tuple[Tongue, ...]] = ("english", "others")
 _CATEGORIES: Final = tuple(Category)
 _LEVELS: Final = tuple(Level)
 _LEAST: Final = 1e-9
+_TRIED: Final = ("", "\u4f60\u597d")
 
 
 class Encoder(Protocol):
@@ -40,8 +44,6 @@ class Encoder(Protocol):
 class Blend:
     """How two opinions become one: logarithms of the first's probabilities and the second's logits, weighted."""
 
-    threshold: float
-    """The second tier is asked where the first one is less sure than this of its category or of its level."""
     category: tuple[float, float]
     level: tuple[float, float]
     level_shift: tuple[float, ...]
@@ -57,39 +59,58 @@ class Blend:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What the extra holds, read."""
+class Head:
+    """The few numbers beside the weights."""
+
+    threshold: float
+    """The second tier is asked where the first one is less sure than this of its category or of its level."""
+    blends: Mapping[Tongue, Blend]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """A transformer that is loaded, and how it reads."""
 
     encoder: Encoder
-    vocabulary: Mapping[str, int]
+    cut: Callable[[str], Sequence[int]]
+    """A text's pieces, as numbers."""
     blend: Blend
 
 
 class Extra(Protocol):
-    """What the package of weights offers."""
+    """What the package of weights offers. What loads takes some hundred milliseconds and checks a file's hash."""
 
     def head(self) -> Mapping[str, object]:
-        """The few numbers beside the weights: `Blend`'s fields."""
+        """The fields of `Head`, the blends by their names."""
         ...
 
-    def load(self) -> tuple[Encoder, Mapping[str, int]]:
-        """Check the files against their hashes and load them; takes some hundred milliseconds."""
+    def encoder(self, tongue: Tongue) -> Encoder:
+        """Load one transformer."""
+        ...
+
+    def words(self) -> Mapping[str, int]:
+        """Numbers of the English one's pieces."""
+        ...
+
+    def pieces(self) -> Mapping[str, unigram.Piece]:
+        """Numbers and scores of the other one's pieces."""
         ...
 
 
 class SecondTier:
-    """Asks the transformer, which is loaded by the first call that needs it. Safe for any number of threads."""
+    """Asks the transformer of a text's language, loaded by the first call that needs it. Safe for any number of threads."""
 
     def __init__(self, extra: Extra, first: LocalClassifier) -> None:
-        """Read the blend only.
+        """Read the head only.
 
         Raises:
             ValueError, KeyError, TypeError, OSError: the extra is damaged.
         """
         self._extra = extra
         self._first = first
-        self._blend = read_blend(extra.head())
-        self._parts: Parts | None = None
+        self._head = read_head(extra.head())
+        self._words: Mapping[str, int] | None = None
+        self._readers: dict[Tongue, Reader] = {}
         self._broken = False
         self._loading = threading.Lock()
 
@@ -100,13 +121,13 @@ class SecondTier:
     def wanted(self, label: Classification) -> bool:
         """Whether a label is doubtful enough to ask."""
         sure = min(label.confidence, label.levels[label.level])
-        return not self._broken and sure < self._blend.threshold
+        return not self._broken and sure < self._head.threshold
 
     def refine(self, text: str, label: Classification) -> Classification:
         """Put what the transformer thinks together with a label; weights that fail leave the label as it is."""
         try:
-            parts = self._parts or self._load()
-            logits = parts.encoder.logits(pieces(text, parts.vocabulary))
+            reader = self._reader(text)
+            logits = reader.encoder.logits(reader.cut(text))
         except Exception:  # a foreign library on a file that may be damaged; the first tier stands
             self._broken = True
             logger.warning(
@@ -114,19 +135,29 @@ class SecondTier:
                 exc_info=True,
             )
             return label
-        return self._blended(text, label, logits)
+        return self._blended(text, label, logits, reader.blend)
 
-    def _load(self) -> Parts:
+    def _reader(self, text: str) -> Reader:
         with self._loading:
-            if self._parts is None:
-                encoder, vocabulary = self._extra.load()
-                self._parts = Parts(encoder=encoder, vocabulary=vocabulary, blend=self._blend)
-            return self._parts
+            if self._words is None:
+                self._words = self._extra.words()
+            tongue: Tongue = "others" if wordpiece.is_foreign(text, self._words) else "english"
+            if tongue not in self._readers:
+                self._readers[tongue] = self._load(tongue, self._words)
+            return self._readers[tongue]
 
-    def _blended(self, text: str, label: Classification, logits: Sequence[float]) -> Classification:
+    def _load(self, tongue: Tongue, words: Mapping[str, int]) -> Reader:
+        cut: Callable[[str], Sequence[int]] = partial(wordpiece.pieces, vocabulary=words)
+        if tongue == "others":
+            cut = partial(unigram.pieces, vocabulary=self._extra.pieces())
+        return Reader(encoder=self._extra.encoder(tongue), cut=cut, blend=self._head.blends[tongue])
+
+    def _blended(
+        self, text: str, label: Classification, logits: Sequence[float], blend: Blend
+    ) -> Classification:
         first = [label.categories[category] for category in _CATEGORIES]
-        shares = self._blend.categories(first, logits[: len(_CATEGORIES)])
-        levels = self._blend.levels(list(label.levels.values()), logits[len(_CATEGORIES) :])
+        shares = blend.categories(first, logits[: len(_CATEGORIES)])
+        levels = blend.levels(list(label.levels.values()), logits[len(_CATEGORIES) :])
         order = sorted(range(len(_CATEGORIES)), key=lambda lane: -shares[lane])
         ranked = {_CATEGORIES[lane]: shares[lane] for lane in order}
         graded = dict(zip(_LEVELS, levels, strict=True))
@@ -141,19 +172,25 @@ class SecondTier:
         )
 
 
-def read_blend(head: Mapping[str, object]) -> Blend:
+def read_head(head: Mapping[str, object]) -> Head:
     """Check and take the numbers beside the weights.
 
     Raises:
         ValueError, KeyError, TypeError: they are not what they should be.
     """
-    values = {name: _floats(head[name]) for name in ("threshold", "category", "level", "level_shift")}
+    (threshold,) = _floats(head["threshold"])
+    return Head(threshold=threshold, blends={tongue: _blend(head[tongue]) for tongue in _TONGUES})
+
+
+def _blend(found: object) -> Blend:
+    if not isinstance(found, Mapping):
+        raise TypeError(f"the head of {PACKAGE} holds {found!r} for a blend")
+    values = {name: _floats(found[name]) for name in ("category", "level", "level_shift")}
     sizes = {name: len(numbers) for name, numbers in values.items()}
-    if sizes != {"threshold": 1, "category": 2, "level": 2, "level_shift": len(_LEVELS)}:
+    if sizes != {"category": 2, "level": 2, "level_shift": len(_LEVELS)}:
         raise ValueError(f"the head of {PACKAGE} has the wrong shape: {sizes}")
     category, level = values["category"], values["level"]
     return Blend(
-        threshold=values["threshold"][0],
         category=(category[0], category[1]),
         level=(level[0], level[1]),
         level_shift=tuple(values["level_shift"]),
@@ -188,8 +225,9 @@ def find_second_tier(first: LocalClassifier) -> SecondTier | None:
 
 
 def examine(first: LocalClassifier) -> Literal["absent", "broken", "ready"]:
-    """Try the second tier out: loads its weights and judges an empty text."""
+    """Try the second tier out: loads its weights and judges an empty text and one that is not English."""
     if find_spec(PACKAGE) is None:
         return "absent"
     tier = find_second_tier(first)
-    return "ready" if tier is not None and tier.refine("", tier.classify("")).tier == "L2" else "broken"
+    tried = tier is not None and all(tier.refine(text, tier.classify(text)).tier == "L2" for text in _TRIED)
+    return "ready" if tried else "broken"
