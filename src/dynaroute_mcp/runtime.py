@@ -109,8 +109,7 @@ async def open_core(
     Raises:
         ConfigurationInvalid: the catalog or its overlay is wrong; names file and field.
     """
-    catalog = await anyio.to_thread.run_sync(_catalog, settings)
-    classifier = await anyio.to_thread.run_sync(_judge, settings)
+    catalog, classifier = await anyio.to_thread.run_sync(_load, settings)
     async with (
         open_store(settings.database) as store,
         Wire.open(now=ambient.clock) as wire,
@@ -151,8 +150,7 @@ async def open_core(
                 local=local,
                 tally=books.tally,
             )
-    policy.forget()  # a catalog is large, and each core brings its own
-    pricing.forget()
+    _forget()
 
 
 def _local(
@@ -176,8 +174,15 @@ def _local(
     )
 
 
-def _catalog(settings: Settings) -> Catalog:
-    return load_catalog(None, settings.catalog_overlay or if_there(HOME / "catalog.yaml"))
+def _load(settings: Settings) -> tuple[Catalog, Classifier]:
+    catalog = load_catalog(None, settings.catalog_overlay or if_there(HOME / "catalog.yaml"))
+    return catalog, _judge(settings)
+
+
+def _forget() -> None:
+    """Let go of the catalog of a core that has ended: it is large, and each core brings its own."""
+    policy.forget()
+    pricing.forget()
 
 
 def _judge(settings: Settings) -> Classifier:

@@ -210,6 +210,10 @@ def check_row(run: Run, got: Got, row: CallRow, primary: int | None, fallback: i
     price_in, price_out = PRICES[answered]
     assert outcome.cost is not None
     micro = price_in * usage.input_tokens + price_out * usage.output_tokens
+    for attempt in outcome.attempts:  # what came to nothing is paid for where its provider says so
+        if attempt.usage is not None:
+            paid_in, paid_out = PRICES[attempt.provider]
+            micro += paid_in * attempt.usage.input_tokens + paid_out * attempt.usage.output_tokens
     assert outcome.cost.total_usd == micro / 1_000_000
     if got.outcome == "error":
         assert (usage.total_tokens, outcome.error_code) == (0, got.code)

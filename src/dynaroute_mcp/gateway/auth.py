@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dynaroute_mcp import sites
+from dynaroute_mcp.accounts import is_well_formed
 from dynaroute_mcp.errors import AuthenticationFailed, DynarouteError
 from dynaroute_mcp.gateway.quota import quota_headers
 from dynaroute_mcp.gateway.refusal import Refusal, error_response
@@ -139,7 +140,7 @@ class Gate:
         return await core.accounts.caller_for(key)
 
     def _unauthorized(self, why: str, key: str, address: str) -> Refusal:
-        wait_s = self._failures.add(address) if key else None
+        wait_s = self._failures.add(address) if is_well_formed(key) else None  # the rest costs no look-up
         if wait_s is not None:
             return Refusal(
                 429,
