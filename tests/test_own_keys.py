@@ -173,7 +173,21 @@ async def test_a_key_that_cannot_be_read_is_not_replaced_by_the_operators(
 
     assert script.calls == []
     assert not any(candidate.provider == "anthropic" for candidate in decision.choice.chain)
-    assert "a provider key can't be read" in caplog.text
+    assert "a provider key can't be used" in caplog.text
+
+
+async def test_a_key_whose_provider_has_a_wrong_address_is_left_out_and_the_others_work(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    only_openai = {name: key for name, key in KEYS.items() if name == "OPENAI_API_KEY"}
+    wrong = {"anthropic": {"base_url": "http://10.0.0.9/v1"}}
+    chosen = settings(tmp_path, encryption_key=MASTER, variables=only_openai, providers=wrong)
+    async with scripted_core(chosen) as core:
+        who = await core.accounts.caller_for(await with_own_key(core))
+        answer = await core.router.complete(replace(ASK, model=LUNA), who)
+
+    assert answer.provider == "openai"
+    assert "a provider key can't be used" in caplog.text
 
 
 async def test_a_sealed_key_copied_to_another_row_is_refused(tmp_path: Path) -> None:

@@ -166,17 +166,23 @@ async def test_the_row_of_a_fallback_names_who_answered(tmp_path: Path) -> None:
     assert [a.outcome for a in answer.attempts] == ["provider_key_rejected", "ok"]
 
 
-async def test_an_unexpected_fault_is_recorded_and_not_swallowed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [(RuntimeError("a bug"), "internal"), (errors.InvalidRequest("a bug"), "invalid_request")],
+)
+async def test_an_unexpected_fault_is_recorded_and_not_swallowed(
+    tmp_path: Path, fault: Exception, code: str
+) -> None:
     class Crashing(Script):
         async def before(self, call: Call) -> None:
-            raise RuntimeError("a bug")
+            raise fault
 
     async with scripted_core(settings(tmp_path), Crashing()) as core:
-        with pytest.raises(RuntimeError, match="a bug"):
+        with pytest.raises(type(fault), match="a bug"):
             await core.router.complete(ASK, LOCAL)
         row = await only_row(core)
 
-    assert (row.status, row.outcome and row.outcome.error_code) == ("error", "internal")
+    assert (row.status, row.outcome and row.outcome.error_code) == ("error", code)
 
 
 async def test_a_caller_who_leaves_is_recorded_as_cancelled_with_the_input_billed(tmp_path: Path) -> None:

@@ -178,15 +178,15 @@ class Availability:
             if provider is None or (own is not None and not own.said.enabled):
                 continue
             try:
-                key = self._opened(caller, held)
+                endpoints[held.provider] = Endpoint(
+                    provider=provider,
+                    base_url=self._address(provider, own),
+                    api_key=self._opened(caller, held),
+                )
             except ConfigurationInvalid as error:
                 unreadable.add(held.provider)
                 facts = {"key": caller.key_id, "provider": held.provider, "reason": str(error)}
-                logger.warning("a provider key can't be read", extra=facts)
-            else:
-                endpoints[held.provider] = Endpoint(
-                    provider=provider, base_url=self._address(provider, own), api_key=key
-                )
+                logger.warning("a provider key can't be used", extra=facts)
         return OwnKeys(
             key_id=caller.key_id or "",
             endpoints={**self._endpoints, **endpoints},

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from dynaroute_mcp.books import Bill, Books, Decision, Ending
 from dynaroute_mcp.calling import Placed, Stream
-from dynaroute_mcp.errors import ProviderError, StreamBroken
+from dynaroute_mcp.errors import DynarouteError, ProviderError, StreamBroken
 from dynaroute_mcp.policy.wording import dollars
 from dynaroute_mcp.refining import added
 from dynaroute_mcp.tokens import estimate_tokens
@@ -161,14 +161,13 @@ def failed(decision: Decision, error: BaseException) -> Ending:
     if not isinstance(error, Exception):  # cancelled: the provider may have begun to work
         spent = Usage(uncached_input_tokens=decision.choice.input_tokens, source="estimated")
         return Ending(status="cancelled", model_id=winner.model_id, provider=winner.provider, usage=spent)
-    known = error if isinstance(error, ProviderError) else None
     return Ending(
         status="error",
         model_id=winner.model_id,
         provider=winner.provider,
         usage=Usage(),
-        attempts=known.attempts if known else (),
-        error_code=known.code if known else "internal",
+        attempts=error.attempts if isinstance(error, ProviderError) else (),
+        error_code=error.code if isinstance(error, DynarouteError) else "internal",
         answered=False,
     )
 

@@ -56,6 +56,23 @@ async def test_a_file_that_is_no_database_is_named_and_kept(path: Path, content:
     assert read(path) == content
 
 
+@pytest.mark.parametrize("packed", ["not JSON", "[1]", '[["a","b","c","d"]]', "{}x"])
+async def test_a_call_whose_reservation_is_damaged_is_settled_all_the_same(
+    path: Path, packed: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_store(path) as store:
+        await store.begin(intent(), [hold(1)])
+    with closing(sqlite3.connect(path)) as damaging, damaging:
+        damaging.execute("UPDATE calls SET holds = ?", (packed,))
+    async with open_store(path) as store:
+        await store.settle(outcome(), 1_550_000)
+        row = await store.find_call("req_1")
+
+    assert row is not None
+    assert (row.status, row.outcome) == ("ok", outcome())
+    assert "db check" in caplog.text
+
+
 async def fill(path: Path, calls: int) -> None:
     async with open_store(path) as store:
         await store.add_key(key_row())

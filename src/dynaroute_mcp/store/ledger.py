@@ -5,13 +5,16 @@ forgets its ledger. Requests that were batched together share the reading and th
 """
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
-from dynaroute_mcp.store.base import CounterRow, Hold
+from dynaroute_mcp.store.base import CounterRow, Hold, Metric
 from dynaroute_mcp.store.rows import amount, json_text, text, to_micros
+
+_log = logging.getLogger(__name__)
 
 Key = tuple[str, str, str]
 """Scope, metric and window."""
@@ -107,7 +110,7 @@ class Ledger:
             The counters as they stand now.
         """
         rows = []
-        for scope, metric, window, taken in json.loads(packed or "[]"):
+        for scope, metric, window, taken in unpacked(packed):
             counter = self._counter((scope, metric, window))
             found = real.get(metric)
             used = taken if found is None else amount(found)
@@ -151,6 +154,20 @@ class Ledger:
             row = self._connection.execute(_READ, key).fetchone()
             counter = self._counters[key] = _Counter(*(row or (0, 0)))
         return counter
+
+
+def unpacked(packed: str | None) -> Sequence[tuple[str, Metric, str, int]]:
+    """What `pack` wrote; nothing of a damaged row, whose call has to be settled all the same."""
+    try:
+        return [
+            (str(scope), cast("Metric", metric), str(window), int(taken))
+            for scope, metric, window, taken in json.loads(packed or "[]")
+        ]
+    except (ValueError, TypeError):
+        _log.warning(
+            "what a call had reserved can't be read and stays reserved; `dynaroute db check` tells more"
+        )
+        return ()
 
 
 def claims_of(holds: Sequence[Hold]) -> tuple[Claim, ...]:

@@ -1,6 +1,5 @@
 """What an operator does to the database file: check it, copy it, shrink it. Blocking; for commands, not for requests."""
 
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from dynaroute_mcp.errors import StoreUnavailable
 from dynaroute_mcp.store import files
 from dynaroute_mcp.store.checkpoint import checkpoint
 from dynaroute_mcp.store.driver import SqliteReport, sqlite_report
+from dynaroute_mcp.store.ledger import unpacked
 from dynaroute_mcp.store.link import Link, Opener, open_for_reading, open_for_writing
 from dynaroute_mcp.store.lock import exclusive
 from dynaroute_mcp.store.migrations import copy_database
@@ -106,7 +106,7 @@ def _find_wrong_reservations(connection: sqlite3.Connection) -> tuple[str, ...]:
     connection.execute("BEGIN")
     try:
         for (packed,) in connection.execute("SELECT holds FROM calls WHERE status = 'in_flight'"):
-            for scope, metric, window, amount in json.loads(packed):
+            for scope, metric, window, amount in unpacked(packed):
                 held[scope, metric, window] += amount
         rows = connection.execute("SELECT scope, metric, window, reserved FROM counters").fetchall()
     finally:
