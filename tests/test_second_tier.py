@@ -342,12 +342,14 @@ def test_any_string_has_pieces_of_other_languages(text: str) -> None:
         ("\u6f6e\u6c34", True),
         ("the \u043f\u0440\u0438\u043b\u0438\u0432 tide", True),
         ("perch\u00e9 il mare si muove", True),
+        ("la tide de la tide", True),
+        ("the tide of la la tide is the a", False),
         ("", False),
         ("42 + 17 = ?", False),
     ],
 )
 def test_what_is_not_english_is_told_by_letters_and_words(text: str, *, foreign: bool) -> None:
-    assert is_foreign(text, VOCABULARY | {"caf\u00e9": 99}) is foreign
+    assert is_foreign(text, VOCABULARY | dict.fromkeys(("caf\u00e9", "la", "de", "of", "is"), 99)) is foreign
 
 
 def test_a_warning_names_no_prompt(caplog: pytest.LogCaptureFixture) -> None:
