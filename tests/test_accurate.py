@@ -11,6 +11,7 @@ import pytest
 
 from dynaroute_mcp.classifier.model import load_classifier
 from dynaroute_mcp.classifier.second import PACKAGE, SecondTier, examine, find_second_tier
+from dynaroute_mcp.classifier.wordpiece import is_foreign
 from dynaroute_mcp.types import Classification
 
 ROOT = Path(__file__).parent.parent
@@ -89,3 +90,18 @@ def test_damaged_weights_are_told_and_left_out(
 
     assert judge.refine("hm", label) is label
     assert "reinstall" in caplog.text
+
+
+def test_other_languages_are_told_from_english() -> None:
+    words = (FILES / "english.txt").read_text("utf-8").split("\n")
+    known = {word: number for number, word in enumerate(words) if word}
+    found: dict[str, list[bool]] = {}
+    for path in sorted((ROOT / "training/corpus").glob("*.jsonl")):
+        for line in filter(None, path.read_text("utf-8").split("\n")):
+            row = json.loads(line)
+            found.setdefault(row["lang"], []).append(is_foreign(row["prompt"], known))
+
+    shares = {lang: sum(told) / len(told) for lang, told in found.items()}
+    assert shares.pop("en") < 0.025
+    assert len(shares) == 14
+    assert min(shares.values()) > 0.93

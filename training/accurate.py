@@ -27,7 +27,6 @@ from training.encoder import Encoder
 
 FOLDER: Final = Path(__file__).parents[1] / "accurate/src/dynaroute_accurate"
 _LEAST: Final = 1e-9
-_PLAIN: Final = {"category": [0.3, 0.7], "level": [0.3, 0.7], "level_shift": [0.0] * 5}
 _MULTIPLIED: Final = ("seek", "mix", "wide", "narrow")
 _MOVED: Final = 0.8
 """How much of the inputs' unevenness moves to the weights: of 0.5 to 0.9 the best on prompts that were not fitted on."""
@@ -242,4 +241,4 @@ def make(work: Path, folder: Path) -> None:
     export(single, translator.encode(usual), FOLDER / "others.onnx")
     lines = [f"{piece}\t{score}" for piece, (_, score) in polyglot.vocabulary(held, kept).items()]
     (FOLDER / "others.txt").write_text("\n".join(lines) + "\n", "utf-8")
-    write({"threshold": 1.0} | dict.fromkeys(("english", "others"), _PLAIN))
+    write({})

@@ -14,6 +14,7 @@ from dynaroute_mcp.corrections import fingerprint
 from dynaroute_mcp.taxonomy import Category
 
 CORPUS: Final = Path(__file__).parent / "corpus"
+ENGLISH: Final = CORPUS.parents[1] / "accurate/src/dynaroute_accurate/english.txt"
 LABELS: Final = Path(__file__).parent / "labels.tsv"
 """Labels that we gave to public prompts of the sources in `FITTED`: digest of the prompt, category, second choice or
 `-`, level. No prompt stands there."""
@@ -90,14 +91,15 @@ def digest(prompt: str) -> str:
 
 
 @cache
-def _english() -> dict[str, int]:
-    words = (CORPUS.parents[1] / "accurate/src/dynaroute_accurate/english.txt").read_text("utf-8").split("\n")
-    return {word: number for number, word in enumerate(words)}
+def vocabulary(path: Path = ENGLISH) -> dict[str, int]:
+    """Pieces of words of the English encoder, by number: of the shipped file, or of the base's own, which is the same."""
+    lines = path.read_text("utf-8").split("\n")
+    return {piece: number for number, piece in enumerate(lines) if piece}
 
 
 def is_foreign(prompt: str) -> bool:
     """Whether the second tier's encoder for other languages than English reads a prompt."""
-    return wordpiece.is_foreign(prompt, _english())
+    return wordpiece.is_foreign(prompt, vocabulary())
 
 
 def _lines(path: Path) -> Iterator[dict[str, object]]:

@@ -67,12 +67,6 @@ def _carried(package: str) -> list[Path]:
     return [Path(str(file.locate())) for file in files(package) or () if ".zip." in file.name]
 
 
-def vocabulary(folder: Path) -> dict[str, int]:
-    """Pieces of words of the English base, by number."""
-    lines = (folder / "vocab.txt").read_text("utf-8").split("\n")
-    return {piece: number for number, piece in enumerate(lines) if piece}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pupil:
     """An encoder that is fine-tuned."""
@@ -97,7 +91,7 @@ class Pupil:
 def english(work: Path) -> Pupil:
     """Reads English."""
     folder = base(work)
-    known = vocabulary(folder)
+    known = data.vocabulary(folder / "vocab.txt")
     kept = {"num_hidden_layers": _LAYERS, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     return Pupil(
         name="course",
@@ -199,15 +193,14 @@ def whole_words(known: dict[str, int]) -> list[str]:
     return sorted(word for word in known if word.isascii() and word.isalpha() and len(word) > 2)
 
 
-def opine(models: dict[bool, tuple[encoder.Encoder, Pupil]], folder: Path, known: dict[str, int]) -> None:
+def opine(models: dict[bool, tuple[encoder.Encoder, Pupil]], folder: Path) -> None:
     """Write the logits of every prompt and of every English word, as eighths in one byte each.
 
     Args:
         models: who judges what is in English (`False`), and what is not (`True`).
         folder: of the public prompts.
-        known: the English pieces.
     """
-    words = whole_words(known)
+    words = whole_words(data.vocabulary())
     rows = [*data.fitted(folder), *data.public(folder)]
     prompts = {
         data.digest(text): text for text in (*words, *(row.prompt for row in rows), *data.pool(folder))
@@ -230,7 +223,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     folder, work = options.public, options.work
-    rows, known = data.fitted(folder), vocabulary(base(work))
+    rows = data.fitted(folder)
     unseen = [row for row in data.public(folder) if row.source not in data.FITTED]
     foreign = [row for row in (*unseen, *data.held_out()) if data.is_foreign(row.prompt)]
     reader, translator = english(work), others(work, folder)
@@ -238,7 +231,7 @@ def main() -> None:
         False: (train(reader, work, rows, [row for row in unseen if row.graded]), reader),
         True: (train(translator, work, for_others(rows), foreign), translator),
     }
-    opine(models, folder, known)
+    opine(models, folder)
 
 
 if __name__ == "__main__":

@@ -221,7 +221,7 @@ async def _beside(work: Callable[[], Coroutine[object, object, None]]) -> AsyncI
     async def alone() -> None:
         try:
             await work()
-        except Exception:
+        except Exception:  # whatever it is: answers go on without
             logger.exception("work beside the requests ended; a restart begins it again")
 
     async with anyio.create_task_group() as tasks:

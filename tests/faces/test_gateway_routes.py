@@ -320,11 +320,11 @@ async def test_a_cached_answer_costs_nothing_and_belongs_to_one_key(tmp_path: Pa
     assert len(at.script.calls) == 5
 
 
-async def test_a_core_with_other_settings_begins_with_an_empty_cache(tmp_path: Path) -> None:
+async def test_settings_that_are_read_anew_begin_with_an_empty_cache(tmp_path: Path) -> None:
     ttl = {"X-GR-Cache-TTL": "60"}
     async with door(tmp_path) as at:
         await at.client.post("/v1/chat/completions", json=HELLO, headers=ttl)
-        at.core = replace(at.core)
+        at.core = replace(at.core, settings=at.core.settings.model_copy())
         again = await at.client.post("/v1/chat/completions", json=HELLO, headers=ttl)
 
     assert again.headers["X-GR-Cache"] == "MISS"

@@ -71,9 +71,8 @@ class _Addresses(Router):
     async def _nowhere(self, scope: Scope, _receive: Receive, _send: Send) -> None:
         wanted = [step for step in scope["path"].split("/") if step not in ("", "v1")]
         advice = self._advice(wanted, scope["path"])
-        if wanted[:1] == [
-            "messages"
-        ]:  # Claude Code takes a 404 for an unknown model, and keeps the advice back
+        if wanted[:1] == ["messages"]:
+            # Claude Code takes a 404 for an unknown model, and keeps the advice back
             raise Refusal(400, advice, reason="invalid_request")
         raise Refusal(404, advice, reason="not_found")
 

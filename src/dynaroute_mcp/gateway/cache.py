@@ -32,13 +32,13 @@ class Cache:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
-        self._core: object = None
+        self._settings: object = None
 
-    def of(self, core: object) -> Self:
-        """The cache, emptied where a core with other settings has taken over: it may exclude what had answered."""
-        if self._core is not core:
+    def of(self, settings: object) -> Self:
+        """The cache, emptied where settings were read anew: they may exclude what had answered."""
+        if self._settings is not settings:
             self._kept.clear()
-            self._core = core
+            self._settings = settings
         return self
 
     def find(self, key: bytes) -> Answer | None:

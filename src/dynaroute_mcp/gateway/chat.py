@@ -77,7 +77,7 @@ class Job:
     def keep_for(self, ttl_s: int, key: bytes) -> None:
         """Look the answer up in the cache, and keep a new one there."""
         self._ttl_s, self._key = ttl_s, key
-        self.found = self._desk.cache.of(self.session.core).find(key)
+        self.found = self._desk.cache.of(self.session.core.settings).find(key)
 
     def head(self, model_id: str, request_id: str) -> encode.Head:
         """Begin an answer."""
@@ -115,7 +115,7 @@ class Job:
     def done(self, answer: Answer) -> None:
         """Keep an answer if the caller asked for it."""
         if self._key:
-            self._desk.cache.of(self.session.core).keep(self._key, answer, self._ttl_s)
+            self._desk.cache.of(self.session.core.settings).keep(self._key, answer, self._ttl_s)
 
     def headers(self, model_id: str, request_id: str) -> dict[str, str]:
         """What is known when an answer begins."""
