@@ -108,3 +108,34 @@ def test_a_gateway_with_few_descriptors_outlives_many_connections_and_recovers(
     assert told.keys() <= {200, 429, 503, 0}
     assert told[200] > 0
     assert worked_s < 0.5
+
+
+@pytest.mark.parametrize("parser", ["httptools", "h11"])
+def test_connections_are_kept_for_the_next_request_and_give_way_to_new_ones(
+    tmp_path: Path, behind: Upstream, parser: str
+) -> None:
+    with (
+        gateway(tmp_path, behind.url, descriptors=DESCRIPTORS, stalled_s=0.2, PARSER=parser) as at,
+        ExitStack() as opened,
+    ):
+        wires, told = list[socket.socket](), Counter[bytes]()
+        for _ in range(CONNECTIONS):
+            wires.append(opened.enter_context(socket.create_connection(("127.0.0.1", at.port), timeout=5)))
+            told[ask_health(wires[-1])] += 1
+        time.sleep(1)  # a real client's pause, five times as long as one may take to send a head
+        told[ask_health(wires[-1])] += 1
+        left_of_the_first = wires[0].recv(1)
+
+    assert told == {b"HTTP/1.1 200": CONNECTIONS + 1}
+    assert left_of_the_first == b"", "the one that was idle for longest is closed"
+
+
+def ask_health(wire: socket.socket) -> bytes:
+    """Ask on an open connection; the beginning of the answer, which is read to its end."""
+    wire.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    told = b""
+    while not told.endswith(b"}"):
+        piece = wire.recv(65_536)
+        assert piece, told
+        told += piece
+    return told[:12]

@@ -24,6 +24,10 @@ MAX_CONNECTIONS: Final = 2_048
 STALLED_S: Final = 30.0
 """A client that reads nothing for so long while an answer waits for it is cut off."""
 
+KEPT_S: Final = 75
+"""How long a connection is kept for a next request. Longer than the 60 s of nginx and of cloud load balancers, which then
+close first: whoever closes last may get a request that was sent meanwhile, and a client can't tell if it was done."""
+
 HEADERS_S: Final = 15.0
 """A connection that sends no whole request head for one to two such spans is cut off; at once where all are taken."""
 
@@ -77,10 +81,11 @@ class Patient(Connection):  # type: ignore[misc, valid-type]  # one of uvicorn's
     _unread = LINGER_BYTES
 
     def connection_made(self, transport: Any) -> None:  # Any: as above
-        """Begin to watch; one too many is refused as soon as it asks."""
+        """Begin to watch; one too many takes the place of an idle one, or is refused as soon as it asks."""
         self._wire = transport
         super().connection_made(_Lingering(transport, self))
-        crowded = len(self.connections) > self.room
+        self.timeout_keep_alive = KEPT_S
+        crowded = len(self.connections) > self.room and not self._make_room()
         if crowded:
             self.app = _refuse
         self._watch = self.loop.call_later(_CROWDED_S if crowded else HEADERS_S, self._look, self.cycle)
@@ -131,15 +136,29 @@ class Patient(Connection):  # type: ignore[misc, valid-type]  # one of uvicorn's
         super().resume_writing()
         self._give_time()
 
+    def _make_room(self) -> bool:
+        """Close the connection that has been idle for longest; tell whether there was one."""
+        idle = [each for each in self.connections if each.timeout_keep_alive_task is not None]
+        if not idle:
+            return False
+        min(idle, key=lambda each: each.timeout_keep_alive_task.when()).give_way()
+        return True
+
+    def give_way(self) -> None:
+        """End an idle connection."""
+        self._unset_keepalive_if_required()
+        self.transport.close()
+
     def _give_time(self) -> None:
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
 
     def _look(self, before: object) -> None:
-        """Cut a connection that had no request since the last look."""
+        """Cut a connection that began a request before the last look and has not sent its head yet."""
         answering = self.cycle is not None and not self.cycle.response_complete
-        if self.cycle is before and not answering:
+        kept = self.timeout_keep_alive_task is not None
+        if self.cycle is before and not answering and not kept:
             self.transport.abort()
         else:
             self._watch = self.loop.call_later(HEADERS_S, self._look, self.cycle)
