@@ -19,6 +19,8 @@ Role = Literal["system", "user", "assistant", "tool"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 """`content_filter` is also what a model's refusal on safety grounds becomes."""
+CacheTtl = Literal["5m", "1h"]
+"""How long the prompt up to a marked part is to be cached, by a provider that caches only what is marked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class Text:
     text: str
     logprobs: tuple[TokenChance, ...] = ()
     """Of an answer, where they were asked for and the provider tells them."""
+    cache_ttl: CacheTtl | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,7 @@ class Image:
     media_type: str | None = None
     """Such as `image/png`; always set beside `data`."""
     detail: str | None = None
+    cache_ttl: CacheTtl | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +67,7 @@ class Document:
     data: str | None = None
     """Base64."""
     url: str | None = None
+    cache_ttl: CacheTtl | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +80,7 @@ class ToolCall:
     """JSON text as the model wrote it; it may be invalid."""
     signature: str | None = None
     """Opaque proof of the provider's (Gemini's `thoughtSignature`), echoed to the same provider only."""
+    cache_ttl: CacheTtl | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +91,8 @@ class ToolResult:
     name: str | None = None
     parts: tuple[Text | Image, ...] = ()
     is_error: bool = False
+    cache_ttl: CacheTtl | None = None
+    """Of the whole result; that of its parts does not count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +134,7 @@ class Tool:
     parameters: Mapping[str, object] = field(default_factory=dict)
     """JSON Schema of the arguments."""
     strict: bool | None = None
+    cache_ttl: CacheTtl | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +223,14 @@ class ChatRequest:
     response_format: ResponseFormat | None = None
     parameters: Parameters = field(default_factory=Parameters)
     routing: Routing = field(default_factory=Routing)
+
+    @property
+    def cache_ttls(self) -> frozenset[CacheTtl]:
+        """How long parts of the prompt are to be cached; empty where no part is marked."""
+        parts = (part for message in self.messages for part in message.parts)
+        marks = {part.cache_ttl for part in parts if not isinstance(part, Reasoning)}
+        marks |= {tool.cache_ttl for tool in self.tools}
+        return frozenset(mark for mark in marks if mark is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,7 +93,7 @@ async def test_an_empty_search_is_still_a_search(tmp_path: Path) -> None:
 
 
 async def test_what_of_the_messages_is_not_passed_on_is_named(tmp_path: Path) -> None:
-    cached = {"cache_control": {"type": "ephemeral"}}
+    cached = {"cache_control": {"type": "for good"}}
     call = {"id": "c", "type": "function", "index": 0, "function": {"name": "look", "arguments": "{}"}}
     turns = [
         {"role": "system", "content": "Be kind."} | cached,
@@ -107,15 +107,19 @@ async def test_what_of_the_messages_is_not_passed_on_is_named(tmp_path: Path) ->
         },
         {"role": "tool", "tool_call_id": "c", "name": "look", "content": "seen"},
     ]
+    tool = {"type": "function", "function": {"name": "look"} | cached} | cached
     async with door(tmp_path) as at:
-        response = await at.chat(messages=turns)
+        response = await at.chat(messages=turns, tools=[tool])
 
     assert response.json()["_custom_routing_info"]["dropped_params"] == [
         "messages[].cache_control",
         "messages[].content[].cache_control",
         "messages[].name",
         "messages[].tool_calls[].note",
+        "tools[].cache_control",
+        "tools[].function.cache_control",
     ]
+    assert at.script.calls[0].request.cache_ttls == frozenset()
 
 
 async def test_probabilities_are_shown_whole_in_a_stream_and_from_the_cache(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from dynaroute_mcp.types import (
 )
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+PICTURE = {"type": "image_url", "image_url": {"url": "https://pictures.example/a.png"}}
+PAPER = {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA", "filename": "a.pdf"}}
 
 
 class Says(Script):
@@ -47,13 +49,11 @@ def says(*parts: Part) -> Says:
 async def test_earlier_turns_reach_the_core_whole(tmp_path: Path) -> None:
     google = {"google": {"thought_signature": "proof"}}
     detail = {"type": "reasoning.text", "text": "Hm", "signature": "s", "provider": "anthropic"}
-    picture = {"type": "image_url", "image_url": {"url": "https://pictures.example/a.png"}}
-    paper = {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA", "filename": "a.pdf"}}
     async with door(tmp_path) as at:
         response = await at.chat(
             model="gemini-2.5-flash",
             messages=[
-                {"role": "user", "content": [{"type": "text", "text": "Look"}, picture, paper]},
+                {"role": "user", "content": [{"type": "text", "text": "Look"}, PICTURE, PAPER]},
                 {
                     "role": "assistant",
                     "content": [{"type": "text", "text": "I look"}, {"type": "refusal", "refusal": "No"}],
@@ -95,6 +95,50 @@ async def test_earlier_turns_reach_the_core_whole(tmp_path: Path) -> None:
     assert sent.response_format is not None
     assert sent.response_format.kind == "json"
     assert sent.parameters.stop == ("a", "b")
+
+
+async def test_marks_of_what_to_cache_reach_the_core_wherever_clients_put_them(tmp_path: Path) -> None:
+    """On parts, as aider does; on whole messages, as OpenHands marks what tools gave back; and on tools."""
+    short, long = ({"cache_control": {"type": "ephemeral"} | ttl} for ttl in ({}, {"ttl": "1h"}))
+    function = {"name": "look"}
+    async with door(tmp_path) as at:
+        response = await at.chat(
+            messages=[
+                {"role": "system", "content": "Be kind."} | long,
+                {"role": "user", "content": [{"type": "text", "text": "Look"} | short, PAPER | short]},
+                {"role": "user", "content": [{"type": "text", "text": "!"}, PICTURE | short]},
+                {"role": "user", "content": [{"type": "text", "text": "?"} | long]} | short,
+                {"role": "assistant", "content": [{"type": "text", "text": "I look"} | short]},
+                {"role": "assistant", "content": "So", "tool_calls": [CALL | short, CALL | {"id": "b"}]}
+                | short,
+                {"role": "tool", "tool_call_id": "call_1", "content": "seen"} | short,
+                {"role": "tool", "tool_call_id": "b", "content": [{"type": "text", "text": "x"} | long]},
+                {"role": "user", "content": ""} | short,
+            ],
+            tools=[
+                {"type": "function", "function": function} | long,
+                {"type": "function", "function": function | short},
+                {"type": "function", "function": function, "cache_control": None},
+            ],
+        )
+
+    assert response.status_code == 200, response.text
+    sent = at.script.calls[0].request
+    marks = [[getattr(part, "cache_ttl", "-") for part in message.parts] for message in sent.messages]
+    assert marks == [
+        ["1h"],
+        ["5m", "5m"],
+        [None, "5m"],
+        ["1h"],
+        ["5m"],
+        [None, "5m", "5m"],
+        ["5m"],
+        ["1h"],
+        [],
+    ]
+    assert [tool.cache_ttl for tool in sent.tools] == ["1h", "5m", None]
+    assert sent.cache_ttls == {"5m", "1h"}
+    assert response.json()["_custom_routing_info"]["dropped_params"] == []
 
 
 async def test_an_answer_shows_calls_and_reasoning_as_clients_send_them_back(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ EXAMPLES: dict[str, ChatRequest] = {
     ),
     "prefill": ask(say("user", "?"), say("assistant", "The answer is")),
     "messages[].name": ask(replace(say("user", "?"), name="ann")),
+    "cache_control": ask(say("user", Text(text="?", cache_ttl="5m"))),
     **{
         name: ask(tools=[WEATHER] if name == "parallel_tool_calls" else [], parameters=only(name, value))
         for name, value in {

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final, TypeVar
 
@@ -13,6 +14,7 @@ from dynaroute_mcp.gateway.refusal import Refusal
 from dynaroute_mcp.results import is_crowded
 from dynaroute_mcp.taxonomy import Level, Strategy
 from dynaroute_mcp.types import (
+    CacheTtl,
     ChatRequest,
     Document,
     Image,
@@ -123,7 +125,7 @@ def chat_request(body: wire.ChatBody, *, strategy: str | None = None) -> tuple[C
         routing=_routing(body, strategy),
     )
     rest = {name: value for name, value in extra.items() if name not in wire.REFUSED}
-    return request, tuple(sorted({*_unknown(rest), *_unknown_said(body.messages), *_moot(body)}))
+    return request, tuple(sorted({*_unknown(rest), *_unknown_said(body), *_moot(body)}))
 
 
 def _unknown(extra: Mapping[str, object], where: str = "") -> Iterable[str]:
@@ -131,19 +133,26 @@ def _unknown(extra: Mapping[str, object], where: str = "") -> Iterable[str]:
     return (f"{where}{name}" for name, value in extra.items() if value not in _NOTHING)
 
 
-def _unknown_said(messages: Sequence[wire.AnyMessage]) -> Iterable[str]:
-    """Name what of the conversation nobody knows, such as `messages[].content[].cache_control`."""
-    for message in messages:
-        if message.model_extra:
-            yield from _unknown(message.model_extra, "messages[].")
+def _unknown_said(body: wire.ChatBody) -> Iterable[str]:
+    """Name what of the conversation nobody knows, such as `messages[].content[].citations`."""
+    for message in body.messages:
+        yield from _unknown_of(message, "messages[].")
         if isinstance(message.content, list):
             for part in message.content:
-                if part.model_extra:
-                    yield from _unknown(part.model_extra, "messages[].content[].")
+                yield from _unknown_of(part, "messages[].content[].")
         if isinstance(message, wire.AssistantMessage):
             for call in message.tool_calls or ():
-                if call.model_extra:
-                    yield from _unknown(call.model_extra, "messages[].tool_calls[].")
+                yield from _unknown_of(call, "messages[].tool_calls[].")
+    for tool in body.tools or ():
+        yield from _unknown_of(tool, "tools[].")
+        yield from _unknown_of(tool.function, "tools[].function.")
+
+
+def _unknown_of(said: wire.Said | wire.ToolSpec | wire.Function, where: str) -> Iterable[str]:
+    if said.model_extra:
+        yield from _unknown(said.model_extra, where)
+    if said.cache_control and not isinstance(said.cache_control, wire.CacheControl):
+        yield f"{where}cache_control"
 
 
 def _moot(body: wire.ChatBody) -> Iterable[str]:
@@ -193,16 +202,34 @@ def _depth(path: str) -> int:
 
 def _messages(messages: Sequence[wire.AnyMessage]) -> Iterable[Message]:
     for message in messages:
-        if isinstance(message, wire.SystemMessage):
-            yield Message(role="system", parts=_parts(message.content), name=message.name)
-        elif isinstance(message, wire.UserMessage):
-            yield Message(role="user", parts=_parts(message.content), name=message.name)
-        elif isinstance(message, wire.ToolMessage):
-            parts = tuple(part for part in _parts(message.content) if isinstance(part, Text | Image))
-            yield Message(role="tool", parts=(ToolResult(call_id=message.tool_call_id, parts=parts),))
+        if isinstance(message, wire.ToolMessage):
+            yield Message(role="tool", parts=(_tool_result(message),))
+            continue
+        if isinstance(message, wire.AssistantMessage):
+            parts = tuple(_assistant_parts(message))
         else:
-            said = tuple(_assistant_parts(message))
-            yield Message(role="assistant", parts=said, name=message.name)
+            parts = _parts(message.content)
+        role = "system" if isinstance(message, wire.SystemMessage) else message.role
+        yield Message(role=role, parts=_marked(parts, _ttl(message.cache_control)), name=message.name)
+
+
+def _tool_result(message: wire.ToolMessage) -> ToolResult:
+    parts = tuple(part for part in _parts(message.content) if isinstance(part, Text | Image))
+    marks = [part.cache_ttl for part in parts if part.cache_ttl]
+    ttl = _ttl(message.cache_control) or (marks[-1] if marks else None)
+    return ToolResult(call_id=message.tool_call_id, parts=parts, cache_ttl=ttl)
+
+
+def _ttl(*wishes: wire.Marked) -> CacheTtl | None:
+    """How long something is to be cached; `None` where that is not asked for."""
+    return next((wish.ttl or "5m" for wish in wishes if isinstance(wish, wire.CacheControl)), None)
+
+
+def _marked(parts: tuple[Part, ...], ttl: CacheTtl | None) -> tuple[Part, ...]:
+    """Mark the end of a message, unless it is marked already."""
+    if ttl is None or not parts or isinstance(parts[-1], Reasoning) or parts[-1].cache_ttl:
+        return parts
+    return (*parts[:-1], replace(parts[-1], cache_ttl=ttl))
 
 
 def _parts(content: str | Sequence[wire.TextPart | wire.ImagePart | wire.FilePart]) -> tuple[Part, ...]:
@@ -212,16 +239,17 @@ def _parts(content: str | Sequence[wire.TextPart | wire.ImagePart | wire.FilePar
 
 
 def _part(part: wire.TextPart | wire.ImagePart | wire.FilePart) -> Part:
+    ttl = _ttl(part.cache_control)
     if isinstance(part, wire.TextPart):
-        return Text(text=part.text)
+        return Text(text=part.text, cache_ttl=ttl)
     if isinstance(part, wire.FilePart):
         media_type, data = _split(part.file.file_data)
-        return Document(media_type=media_type, name=part.file.filename, data=data)
+        return Document(media_type=media_type, name=part.file.filename, data=data, cache_ttl=ttl)
     url = part.image_url.url
     if not url.startswith("data:"):
-        return Image(url=url, detail=part.image_url.detail)
+        return Image(url=url, detail=part.image_url.detail, cache_ttl=ttl)
     media_type, data = _split(url)
-    return Image(data=data, media_type=media_type, detail=part.image_url.detail)
+    return Image(data=data, media_type=media_type, detail=part.image_url.detail, cache_ttl=ttl)
 
 
 def _split(data_url: str) -> tuple[str, str]:
@@ -240,7 +268,8 @@ def _assistant_parts(message: wire.AssistantMessage) -> Iterable[Part]:
         yield Text(text=message.content)
     elif isinstance(message.content, list):
         for part in message.content:
-            yield Text(text=part.text if isinstance(part, wire.TextPart) else part.refusal)
+            text = part.text if isinstance(part, wire.TextPart) else part.refusal
+            yield Text(text=text, cache_ttl=_ttl(part.cache_control))
     if message.refusal:
         yield Text(text=message.refusal)
     for call in message.tool_calls or ():
@@ -250,6 +279,7 @@ def _assistant_parts(message: wire.AssistantMessage) -> Iterable[Part]:
             name=call.function.name,
             arguments=call.function.arguments,
             signature=google.thought_signature if google else None,
+            cache_ttl=_ttl(call.cache_control),
         )
 
 
@@ -261,6 +291,7 @@ def _tool(tool: wire.ToolSpec) -> Tool:
         description=function.description or "",
         parameters=function.parameters or {},
         strict=function.strict,
+        cache_ttl=_ttl(tool.cache_control, function.cache_control),
     )
 
 

@@ -67,10 +67,24 @@ class Wire(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
+class CacheControl(Wire):
+    """A wish that the prompt be cached up to here, in Anthropic's words."""
+
+    type: Literal["ephemeral"]
+    ttl: Literal["5m", "1h"] | None = None
+    """Without one, five minutes."""
+
+
+Marked = Annotated[CacheControl | dict[str, object] | None, Field(union_mode="left_to_right")]
+"""Other words for it are left out and named: it is only a wish."""
+
+
 class Said(Wire):
     """A part of a conversation; what nobody knows of it is kept, to be named as left out."""
 
     model_config = ConfigDict(extra="allow")
+
+    cache_control: Marked = None
 
 
 # ---------------------------------------------------------------- content
@@ -218,6 +232,7 @@ class Function(Wire):
     description: str | None = None
     parameters: dict[str, object] | None = None
     strict: bool | None = None
+    cache_control: Marked = None
 
 
 class ToolSpec(Wire):
@@ -225,6 +240,7 @@ class ToolSpec(Wire):
 
     type: Literal["function"]
     function: Function
+    cache_control: Marked = None
 
 
 class NamedFunction(Wire):

@@ -2,7 +2,8 @@
 
 from dynaroute_mcp.providers.anthropic_reply import ANSWER_TOOL, MessagesReader, answers_by_tool, read_reply
 from dynaroute_mcp.providers.base import Call, Ending, Outgoing
-from dynaroute_mcp.providers.conversation import alternate, arguments_object, system_text
+from dynaroute_mcp.providers.conversation import Piece, alternate, arguments_object, system_text
+from dynaroute_mcp.providers.marks import bound, mark
 from dynaroute_mcp.providers.parameters import Settled, settle
 from dynaroute_mcp.providers.schema import for_anthropic
 from dynaroute_mcp.types import (
@@ -29,16 +30,20 @@ class Messages:
         """Put a call into the Messages API; see `Translation`."""
         settled = settle(call, "anthropic")
         request = settled.request
+        tools, system, turns = _tools(request), _system(request), _turns(request)
+        said = [block for _, blocks in turns for block in blocks]
+        weakened = {"cache_control"} if bound([*tools, *system, *said]) else set()
         body: dict[str, object] = {
             "model": call.model.wire_id,
             "max_tokens": call.max_output_tokens,
-            "messages": _turns(request),
+            "messages": [{"role": role, "content": blocks} for role, blocks in turns],
             **_parameters(call, settled),
-            **_tools(request),
         }
-        system = system_text(request)
-        if system:
-            body["system"] = system
+        if tools:
+            body |= {"tools": tools, **_tool_choice(request)}
+        if system_said := system_text(request):
+            marked = any("cache_control" in block for block in system)
+            body["system"] = system if marked else system_said
         if answers_by_tool(call, request):
             body |= _answer_tool(request)
         if stream:
@@ -47,7 +52,10 @@ class Messages:
         if call.endpoint.api_key is not None:
             headers["x-api-key"] = call.endpoint.api_key
         return Outgoing(
-            path=call.endpoint.path("v1", "/messages"), headers=headers, body=body, dropped=settled.dropped
+            path=call.endpoint.path("v1", "/messages"),
+            headers=headers,
+            body=body,
+            dropped=tuple(sorted({*settled.dropped, *weakened})),
         )
 
     def read(self, call: Call, reply: object) -> tuple[tuple[Part, ...], Ending]:
@@ -59,23 +67,38 @@ class Messages:
         return MessagesReader(call)
 
 
-def _turns(request: ChatRequest) -> list[dict[str, object]]:
+def _system(request: ChatRequest) -> list[Piece]:
+    """What the system messages say, block by block."""
+    parts = (part for message in request.messages if message.role == "system" for part in message.parts)
+    return [
+        {"type": "text", "text": part.text} | mark(part.cache_ttl)
+        for part in parts
+        if isinstance(part, Text) and part.text.strip()
+    ]
+
+
+def _turns(request: ChatRequest) -> list[tuple[str, list[Piece]]]:
     """Messages as turns that alternate: neighbours of one role become one."""
-    turns = alternate(
+    return alternate(
         ("assistant" if message.role == "assistant" else "user", _blocks(message))
         for message in request.messages
         if message.role != "system"
     )
-    return [{"role": role, "content": blocks} for role, blocks in turns]
 
 
-def _blocks(message: Message) -> list[dict[str, object]]:
+def _blocks(message: Message) -> list[Piece]:
     """Blocks of one message; tool results come first, because nothing may stand before them."""
     ordered = sorted(message.parts, key=lambda part: not isinstance(part, ToolResult))
     return [block for part in ordered if (block := _block(part)) is not None]
 
 
-def _block(part: Part) -> dict[str, object] | None:
+def _block(part: Part) -> Piece | None:
+    """A part of a message, with its mark; reasoning takes none."""
+    content = _content(part)
+    return content if content is None or isinstance(part, Reasoning) else content | mark(part.cache_ttl)
+
+
+def _content(part: Part) -> Piece | None:
     match part:
         case Text():
             return {"type": "text", "text": part.text} if part.text else None
@@ -88,7 +111,7 @@ def _block(part: Part) -> dict[str, object] | None:
             arguments = arguments_object(part.arguments)
             return {"type": "tool_use", "id": part.id, "name": part.name, "input": arguments}
         case ToolResult():
-            inner = [block for piece in part.parts if (block := _block(piece)) is not None]
+            inner = [block for piece in part.parts if (block := _content(piece)) is not None]
             failed = {"is_error": True} if part.is_error else {}
             return {"type": "tool_result", "tool_use_id": part.call_id, "content": inner, **failed}
         case Reasoning():
@@ -141,39 +164,32 @@ def _reasoning(call: Call, settled: Settled) -> dict[str, object]:
     return config
 
 
-def _tools(request: ChatRequest) -> dict[str, object]:
-    if not request.tools:
-        return {}
-    wire: dict[str, object] = {
-        "tools": [
-            {
-                "name": tool.name,
-                "description": tool.description,
-                "input_schema": dict(tool.parameters) or {"type": "object", "properties": {}},
-                **({} if tool.strict is None else {"strict": tool.strict}),
-            }
-            for tool in request.tools
-        ]
-    }
-    choice = _tool_choice(request)
-    if choice is not None:
-        wire["tool_choice"] = choice
-    return wire
+def _tools(request: ChatRequest) -> list[Piece]:
+    return [
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "input_schema": dict(tool.parameters) or {"type": "object", "properties": {}},
+            **({} if tool.strict is None else {"strict": tool.strict}),
+            **mark(tool.cache_ttl),
+        }
+        for tool in request.tools
+    ]
 
 
-def _tool_choice(request: ChatRequest) -> dict[str, object] | None:
+def _tool_choice(request: ChatRequest) -> dict[str, object]:
     choice, parallel = request.tool_choice, request.parameters.parallel_tool_calls
     mode = "auto" if choice is None else choice.mode
     if choice is None and parallel is None:
-        return None
+        return {}
     if mode == "none":
-        return {"type": "none"}
+        return {"tool_choice": {"type": "none"}}
     wire: dict[str, object] = {"type": {"required": "any", "named": "tool"}.get(mode, "auto")}
     if choice is not None and choice.name is not None and mode == "named":
         wire["name"] = choice.name
     if parallel is not None:
         wire["disable_parallel_tool_use"] = not parallel
-    return wire
+    return {"tool_choice": wire}
 
 
 def _answer_tool(request: ChatRequest) -> dict[str, object]:

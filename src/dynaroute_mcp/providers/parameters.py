@@ -16,6 +16,7 @@ from typing import Literal, get_args
 from dynaroute_mcp.catalog import Constraints, Extra, Model
 from dynaroute_mcp.providers import failure
 from dynaroute_mcp.providers.base import Call
+from dynaroute_mcp.providers.marks import unmarked
 from dynaroute_mcp.types import (
     ChatRequest,
     Document,
@@ -71,6 +72,7 @@ _ROWS: Mapping[str, tuple[Verdict, Verdict, Verdict, Verdict, Verdict]] = {
     "reasoning": (_M, _M, _M, _M, _D),  # blocks of the same provider; others are left out and signalled
     "prefill": (_M, _M, _M, _M, _D),
     "messages[].name": (_M, _D, _D, _D, _D),
+    "cache_control": (_D, _D, _M, _D, _D),  # most others cache by themselves
 }
 
 TABLE: Mapping[str, Mapping[Wording, Verdict]] = {
@@ -175,6 +177,7 @@ def asked(request: ChatRequest) -> frozenset[str]:
         "reasoning": any(isinstance(part, Reasoning) for part in parts),
         "prefill": bool(request.messages) and request.messages[-1].role == "assistant",
         "messages[].name": any(message.name for message in request.messages),
+        "cache_control": bool(request.cache_ttls),
     }
     return frozenset(names | {name for name, is_there in present.items() if is_there})
 
@@ -213,6 +216,8 @@ class _Fitting:
             raise failure.refused(self.call, "tools: the model takes none; choose one with tools")
 
     def fit_messages(self) -> None:
+        if "cache_control" in self.dropped:
+            self.request = unmarked(self.request)
         names = [message.name for message in self.request.messages if message.name]
         if not all(map(_SPEAKER.fullmatch, names)):
             self.dropped.add("messages[].name")
@@ -354,7 +359,7 @@ class _Fitting:
         if not isinstance(part, Document):
             return part
         if part.media_type.startswith("text/") and part.data is not None:
-            return Text(text=self._decoded(part.data))
+            return Text(text=self._decoded(part.data), cache_ttl=part.cache_ttl)
         if "pdf" not in self.model.capabilities:
             raise failure.refused(self.call, "documents: the model reads none; choose one with pdf")
         if self.wording == "openai" and part.url is not None:
