@@ -24,7 +24,7 @@ from dynaroute_mcp.policy import Pin, choose
 from dynaroute_mcp.policy.why import KEPT_LOSERS
 from dynaroute_mcp.pricing.cost import resolved
 from dynaroute_mcp.taxonomy import Level
-from dynaroute_mcp.types import Parameters, Routing
+from dynaroute_mcp.types import CacheTtl, Parameters, Routing, Text
 
 MANY = world(
     [model(f"ant/m{number:02}", 0.6) for number in range(25)],
@@ -55,6 +55,22 @@ def test_what_is_reserved_covers_a_cache_that_is_dearer_to_read_than_the_prompt(
 
     assert found.max_usd is not None
     assert found.max_usd >= Decimal("0.3")
+
+
+@pytest.mark.parametrize(("mark", "reserved"), [(None, "0.125"), ("5m", "0.125"), ("1h", "0.2")])
+def test_what_is_reserved_covers_the_cache_that_the_request_asks_for(
+    mark: CacheTtl | None, reserved: str
+) -> None:
+    row = price_row(SMALL, "1", "0")
+    rates = row.usd_per_mtok.model_copy(
+        update={"cache_write_5m": Decimal("1.25"), "cache_write_1h": Decimal(2)}
+    )
+    marked = world([model(SMALL, 0.6)], [row.model_copy(update={"usd_per_mtok": rates})])
+    margin = marked.ladder.input_margin
+
+    found = choose(situation(marked, request=asking(Text(text="?", cache_ttl=mark)), input_tokens=100_000))
+
+    assert found.winner.max_usd == Decimal(reserved) * Decimal(str(margin))
 
 
 def test_an_hours_cache_write_costs_as_a_short_one_where_the_list_gives_it_no_price() -> None:

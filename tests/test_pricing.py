@@ -260,6 +260,17 @@ def test_the_maximum_bounds_every_mix_of_plain_and_cached_input(
         assert cost is None or (bound is not None and cost.total_usd <= dollars_of(bound))
 
 
+@given(model_id=st.sampled_from(MODELS), prompt=counts, completion=counts)
+def test_the_maximum_of_a_prompt_that_is_cached_for_an_hour_bounds_its_price(
+    model_id: str, prompt: int, completion: int
+) -> None:
+    usage = Usage(cache_write_1h_tokens=prompt, output_tokens=completion)
+    bound = maximum_cost((tariff_at(CATALOG, NOW),), model_id, prompt, completion, hour=True)
+    cost = price(CATALOG, model_id, NOW, usage)
+
+    assert cost is None or (bound is not None and cost.total_usd <= dollars_of(bound))
+
+
 @given(
     model_id=st.sampled_from(MODELS),
     at=st.integers(0, 90 * 24 * 60).map(lambda minutes: NOW + timedelta(minutes=minutes)),

@@ -73,6 +73,8 @@ class Terms:
     """Upper bound of the prompt: the estimate and a margin."""
     output_tokens: int
     """Bound on the output, before a model's own."""
+    hour: bool
+    """A part of the prompt is to be cached for an hour."""
 
 
 def terms(situation: Situation) -> Terms:
@@ -87,6 +89,7 @@ def terms(situation: Situation) -> Terms:
         ceiling=None if ceiling_usd is None else units_of(ceiling_usd),
         input_tokens=ceil(situation.input_tokens * situation.catalog.ladder.input_margin),
         output_tokens=situation.settings.calls.max_output_tokens if asked is None else asked,
+        hour="1h" in situation.request.cache_ttls,
     )
 
 
@@ -172,9 +175,8 @@ def _paid_bound(
 def _most(situation: Situation, money: Terms, model_id: str, output_tokens: int) -> int | None:
     """What a call can cost at most, by what its provider was seen to count."""
     over = situation.overcounts.get(model_id, HONEST)
-    return maximum_cost(
-        money.billed, model_id, over.input_bound(money.input_tokens), over.output_bound(output_tokens)
-    )
+    prompt, answer = over.input_bound(money.input_tokens), over.output_bound(output_tokens)
+    return maximum_cost(money.billed, model_id, prompt, answer, hour=money.hour)
 
 
 def _affordable(situation: Situation, money: Terms, model_id: str, bound: int, output_tokens: int) -> int:

@@ -30,6 +30,8 @@ class Step:
     above_tokens: int
     input: int
     cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
     dearest_input: int
     """The highest of the plain, the cached and the five-minute write rate."""
     output: int
@@ -87,7 +89,7 @@ def expected_cost(step: Step, uncached_tokens: int, cache_read_tokens: int, outp
 
 
 def maximum_cost(
-    tariffs: Sequence[Tariff], model_id: str, input_tokens: int, output_tokens: int
+    tariffs: Sequence[Tariff], model_id: str, input_tokens: int, output_tokens: int, *, hour: bool = False
 ) -> int | None:
     """The most that a call can cost, in units: every input token at its dearest bucket, every output token used.
 
@@ -96,6 +98,7 @@ def maximum_cost(
         model_id: canonical id.
         input_tokens: an upper bound.
         output_tokens: the bound that is sent to the provider, reasoning included.
+        hour: the request asks to cache for an hour, the dearest of all where a provider sells it.
 
     Returns:
         `None` when the model has no known price at one of the moments.
@@ -105,7 +108,8 @@ def maximum_cost(
         step = tariff.at_size(input_tokens).get(model_id)
         if step is None:
             return None
-        dearest = max(dearest, input_tokens * step.dearest_input + output_tokens * step.output)
+        rate = max(step.dearest_input, step.cache_write_1h) if hour else step.dearest_input
+        dearest = max(dearest, input_tokens * rate + output_tokens * step.output)
     return dearest
 
 
@@ -129,18 +133,21 @@ def _steps(catalog: Catalog, model_id: str, day: date, peaks: frozenset[str]) ->
 
 
 def _step(above_tokens: int, rates: Rates) -> Step:
-    plain, cached, written = (
+    plain, cached, written, written_1h = (
         units_of(usd.scaleb(-_MTOK_DIGITS))
         for usd in (
             rates.input_usd_per_mtok,
             rates.cache_read_usd_per_mtok,
             rates.cache_write_5m_usd_per_mtok,
+            rates.cache_write_1h_usd_per_mtok,
         )
     )
     return Step(
         above_tokens=above_tokens,
         input=plain,
         cache_read=cached,
+        cache_write_5m=written,
+        cache_write_1h=written_1h,
         dearest_input=max(plain, cached, written),
         output=units_of(rates.output_usd_per_mtok.scaleb(-_MTOK_DIGITS)),
     )
