@@ -31,6 +31,7 @@ from dynaroute_mcp.policy.wording import dollars
 from dynaroute_mcp.settings import Rule, Settings
 from dynaroute_mcp.taxonomy import Category, Level, Strategy
 from dynaroute_mcp.types import (
+    CacheTtl,
     ChatRequest,
     Choice,
     Document,
@@ -633,6 +634,66 @@ def test_a_conversation_stays_sideways_while_its_cache_is_warm() -> None:
     assert choice.winner.model_id == "ant/one"
     assert choice.winner.expected_usd == Decimal("0.0073")
     assert winner_of(replace(on("ant/one", 0), catalog=catalog)) == "bee/one"
+
+
+def on_demand(warm_tokens: int | None, marked_tokens: int, mark: CacheTtl | None) -> Situation:
+    """A prompt of 50,000 tokens for a Claude of two models, which caches nothing below 1,024."""
+    rates = {"cache_write_5m": Decimal("1.25"), "cache_write_1h": Decimal(2)}
+    claude = price_row("ant/one", "1", "0", "0.1")
+    claude = claude.model_copy(update={"usd_per_mtok": claude.usd_per_mtok.model_copy(update=rates)})
+    least = Constraints(min_cacheable_tokens=1_024)
+    catalog = world(
+        [model("ant/one", 0.5, constraints=least), model("bee/one", 0.5)],
+        [claude, price_row("bee/one", "0.95", "0", "0.095")],
+    )
+    ant = catalog.providers["ant"].model_copy(update={"dialect": "anthropic"})
+    return replace(
+        situation(request=asking(Text(text="?", cache_ttl=mark)), input_tokens=50_000),
+        catalog=replace(catalog, providers={**catalog.providers, "ant": ant}),
+        pin=None if warm_tokens is None else Pin(model_id="ant/one", warm_tokens=warm_tokens),
+        marked_tokens=marked_tokens,
+    )
+
+
+@pytest.mark.parametrize(
+    ("warm", "marked", "mark", "usd"),
+    [
+        (None, 0, None, "0.05"),
+        (None, 40_000, "5m", "0.06"),  # 40,000 written, 10,000 plain
+        (None, 40_000, "1h", "0.09"),
+        (None, 1_000, "5m", "0.05"),  # too few to be cached
+        (30_000, 40_000, "5m", "0.0255"),  # 30,000 read, 10,000 written, 10,000 plain
+        (90_000, 40_000, "5m", "0.014"),
+        (30_000, 0, None, "0.023"),  # counted as cached without a mark
+    ],
+)
+def test_what_a_request_marks_is_written_where_it_is_not_warm(
+    warm: int | None, marked: int, mark: CacheTtl | None, usd: str
+) -> None:
+    where = on_demand(warm, marked, mark)
+    only_claude = replace(where, settings=Settings(exclude=("bee",)))
+    only_other = replace(where, pin=None, settings=Settings(exclude=("ant",)))
+
+    assert choose(only_claude).winner.expected_usd == Decimal(usd)
+    assert choose(only_other).winner.expected_usd == Decimal("0.0475")
+
+
+def test_a_marked_conversation_stays_where_it_is_cached() -> None:
+    assert winner_of(on_demand(None, 50_000, "5m")) == "bee/one"
+    assert winner_of(on_demand(45_000, 50_000, "5m")) == "ant/one"
+
+
+@pytest.mark.parametrize(("marked", "mark", "winner"), [(0, None, "bee/one"), (50_000, "5m", "ant/one")])
+def test_a_conversation_moves_to_a_cache_only_where_one_is_asked_for(
+    marked: int, mark: CacheTtl | None, winner: str
+) -> None:
+    where = on_demand(None, marked, mark)
+    dearer = price_row("bee/one", "1.3", "0", "1.2")
+    catalog = replace(where.catalog, prices={**where.catalog.prices, "bee/one": (dearer,)})
+
+    pinned = replace(where, catalog=catalog, pin=Pin(model_id="bee/one", warm_tokens=20_000))
+
+    assert winner_of(pinned) == winner
 
 
 def test_a_conversation_is_not_moved_for_one_cheap_turn() -> None:

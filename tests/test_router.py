@@ -35,6 +35,7 @@ from dynaroute_mcp.errors import (
     StreamBroken,
     UnknownName,
 )
+from dynaroute_mcp.policy import Pin
 from dynaroute_mcp.pricing import price
 from dynaroute_mcp.providers.base import Call
 from dynaroute_mcp.providers.usage import Reported
@@ -730,6 +731,29 @@ async def test_a_conversation_stays_on_its_model_while_its_cache_is_warm(
 
     assert decision.pin is not None
     assert (decision.pin.model_id, decision.pin.warm_tokens) == (model, warm)
+
+
+async def test_a_marked_conversation_is_priced_as_cached_up_to_its_last_mark(tmp_path: Path) -> None:
+    def marked(*said: str) -> ChatRequest:
+        parts = (Text(text="word " * 5_000, cache_ttl="5m"),)
+        begun = Message(role="user", parts=parts)
+        rest = (
+            Message(role="assistant" if each % 2 else "user", parts=(Text(text=text),))
+            for each, text in enumerate(said, 1)
+        )
+        return ChatRequest(messages=(begun, *rest), model=HAIKU)
+
+    written = Usage(uncached_input_tokens=10, cache_write_5m_tokens=5_000, output_tokens=20)
+    async with scripted_core(settings(tmp_path), Script(usage=written)) as core:
+        first = await core.router.complete(marked(), LOCAL)
+        then = await core.router.choose(marked("Hi", "And now?"), LOCAL)
+
+    assert first.cost is not None
+    assert first.cost.input_usd == Decimal("0.000626")
+    assert then.pin == Pin(model_id=HAIKU, warm_tokens=5_000)
+    assert first.choice.min_usd is not None
+    assert then.choice.min_usd is not None
+    assert first.choice.min_usd > 10 * then.choice.min_usd
 
 
 async def test_simulated_calls_take_nothing_from_a_budget_or_a_plan(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tiktoken import Encoding
 
 from dynaroute_mcp import tokens
 from dynaroute_mcp.ranks import RANKS, find_ranks, ranks_path
-from dynaroute_mcp.tokens import estimate_request, estimate_tokens, exact_tokens
+from dynaroute_mcp.tokens import estimate_marked, estimate_request, estimate_tokens, exact_tokens
 from dynaroute_mcp.types import (
     ChatRequest,
     Document,
@@ -20,6 +21,7 @@ from dynaroute_mcp.types import (
     Part,
     Reasoning,
     ResponseFormat,
+    Role,
     Text,
     Tool,
     ToolCall,
@@ -102,6 +104,43 @@ def test_everything_that_is_sent_is_counted() -> None:
     assert estimate_request(request(tools=(Tool(name="find", description=word),))) >= base + 20
     form = ResponseFormat(kind="schema", schema={"description": word})
     assert estimate_request(request(form=form)) >= base + 20
+
+
+@pytest.mark.parametrize(
+    ("marked", "behind"),
+    [
+        ("none", "all"),
+        ("look", "list Be-kind. Say I-say more"),
+        ("list", "Be-kind. Say I-say more"),
+        ("Be-kind.", "Say I-say more"),
+        ("Say", "I-say more"),
+        ("I-say", "more"),
+        ("more", ""),
+    ],
+)
+def test_what_is_marked_ends_behind_the_last_mark(marked: str, behind: str) -> None:
+    def text(word: str) -> Text:
+        return Text(text=word, cache_ttl="5m" if word == marked else None)
+
+    tools = tuple(Tool(name=name, cache_ttl="5m" if name == marked else None) for name in ("look", "list"))
+    said: tuple[tuple[Role, str], ...] = (
+        ("user", "Say"),
+        ("assistant", "I-say"),
+        ("system", "Be-kind."),
+        ("user", "more"),
+    )
+    messages = tuple(Message(role=role, parts=(Reasoning(), text(word))) for role, word in said)
+    asked = ChatRequest(messages=messages, tools=tools)
+    rest = replace(
+        asked,
+        messages=tuple(message for message in messages if message.text in behind.split()),
+        tools=tuple(tool for tool in tools if tool.name in behind.split()),
+    )
+    total, nothing = estimate_request(asked), estimate_request(ChatRequest(messages=()))
+
+    expected = 0 if behind == "all" else total - (estimate_request(rest) - nothing)
+    assert estimate_marked(asked, total) == expected
+    assert estimate_marked(asked, 0) == 0
 
 
 def test_without_ranks_on_disk_there_is_no_exact_count(

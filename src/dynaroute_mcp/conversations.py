@@ -6,7 +6,7 @@ conversation is known by the caller's session id, else by a hash of what it bega
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -15,12 +15,15 @@ from dynaroute_mcp.types import Caller, ChatRequest, Usage
 
 _KEPT: Final = 10_000
 _IDLE: Final = timedelta(hours=1)
+_SHORT: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Turn:
     pin: Pin
     at: datetime
+    lasts: timedelta | None
+    """How long its cache is warm, for a turn that marks its prompt too; `None` where none was marked."""
 
 
 class Conversations:
@@ -30,11 +33,17 @@ class Conversations:
         self._turns: OrderedDict[bytes, _Turn] = OrderedDict()
 
     def pin(self, request: ChatRequest, caller: Caller, now: datetime) -> Pin | None:
-        """Tell which model a request's conversation is on; `None` for a first turn or a forgotten one."""
+        """Tell which model a request's conversation is on; `None` for a first turn or a forgotten one.
+
+        A cache that is there because of marks is read only where there are some again, and in time.
+        """
         if not request.routing.session_id and not _continues(request):
             return None
         turn = self._turns.get(_key(request, caller))
-        return turn.pin if turn is not None and now - turn.at <= _IDLE else None
+        if turn is None or now - turn.at > _IDLE:
+            return None
+        cold = turn.lasts is not None and (now - turn.at > turn.lasts or not request.cache_ttls)
+        return replace(turn.pin, warm_tokens=0) if cold else turn.pin
 
     def answered(
         self,
@@ -59,7 +68,9 @@ class Conversations:
         key = _key(request, caller)
         cached = usage.cache_read_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
         warm = usage.input_tokens + usage.output_tokens - usage.reasoning_tokens if unasked else cached
-        self._turns[key] = _Turn(pin=Pin(model_id=model_id, warm_tokens=warm), at=now)
+        marks = frozenset() if unasked else request.cache_ttls
+        lasts = (_SHORT if "5m" in marks else _IDLE) if marks else None
+        self._turns[key] = _Turn(pin=Pin(model_id=model_id, warm_tokens=warm), at=now, lasts=lasts)
         self._turns.move_to_end(key)
         while len(self._turns) > _KEPT:
             self._turns.popitem(last=False)

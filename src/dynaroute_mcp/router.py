@@ -32,7 +32,7 @@ from dynaroute_mcp.policy import Pin, Situation, choose
 from dynaroute_mcp.refining import question, refined
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.taxonomy import Category, Level
-from dynaroute_mcp.tokens import estimate_request
+from dynaroute_mcp.tokens import estimate_marked, estimate_request
 from dynaroute_mcp.types import Ambient, Answer, Caller, ChatRequest, Choice, Classification, Cost, Text
 
 logger = logging.getLogger(__name__)
@@ -303,11 +303,13 @@ class Router:
         """Gather what the choice depends on; without keys, not even the operator's, it is simulated."""
         settings, catalog, now = self._settings, self._availability.catalog, self._ambient.clock()
         health = self._lane(own).health
+        input_tokens, marked_tokens = await self._tokens(request)
         return Situation(
             catalog=catalog,
             classification=label,
             request=request,
-            input_tokens=await self._input_tokens(request),
+            input_tokens=input_tokens,
+            marked_tokens=marked_tokens,
             strategy=request.routing.strategy or caller.strategy or settings.strategy,
             usable=frozenset(catalog.providers) if own is None else self._availability.usable(own),
             cooling=health.cooling(now),
@@ -335,10 +337,10 @@ class Router:
             f"Set one of {names}, … (see `dynaroute doctor`) or start Ollama to get real answers.",
         )
 
-    async def _input_tokens(self, request: ChatRequest) -> int:
+    async def _tokens(self, request: ChatRequest) -> tuple[int, int]:
         if sum(len(message.text) for message in request.messages) <= _INLINE_CHARS:
-            return estimate_request(request)
-        return await anyio.to_thread.run_sync(estimate_request, request)
+            return _estimated(request)
+        return await anyio.to_thread.run_sync(_estimated, request)
 
     def _remember(self, request: ChatRequest, decision: Decision, answer: Answer) -> None:
         """Keep the conversation on its model, unless a failure and not the choice brought it there."""
@@ -349,7 +351,7 @@ class Router:
                 answer.model_id,
                 answer.completion.usage,
                 self._ambient.clock(),
-                unasked=self._availability.catalog.providers[answer.provider].dialect != "anthropic",
+                unasked=not self._availability.catalog.providers[answer.provider].caches_on_demand,
             )
 
     def _lane_of(self, decision: Decision) -> Lane:
@@ -366,6 +368,12 @@ class Router:
         while len(self._apart) > _KEPT_APART:
             self._apart.popitem(last=False)
         return Lane(calling=self._real.calling.apart(own.endpoints, health), health=health)
+
+
+def _estimated(request: ChatRequest) -> tuple[int, int]:
+    """Tokens of the prompt, and those of it that are marked."""
+    tokens = estimate_request(request)
+    return tokens, estimate_marked(request, tokens)
 
 
 def _has_substance(request: ChatRequest) -> bool:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from functools import lru_cache
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from dynaroute_mcp.ranks import CACHE_VARIABLE, find_ranks
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXACT_MAX_CHARS",
+    "estimate_marked",
     "estimate_request",
     "estimate_tokens",
     "exact_tokens",
@@ -114,6 +116,27 @@ def estimate_request(request: ChatRequest) -> int:
     if request.response_format is not None and request.response_format.schema is not None:
         total += estimate_tokens(_json(request.response_format.schema))
     return total
+
+
+def estimate_marked(request: ChatRequest, input_tokens: int) -> int:
+    """Estimate the tokens up to the last mark of what is to be cached: tools, system messages, then the others.
+
+    Args:
+        request: whose prompt it is.
+        input_tokens: of all of it, as estimated.
+    """
+    if not request.cache_ttls:
+        return 0
+    behind = 0
+    in_order = sorted(request.messages, key=lambda message: message.role != "system")
+    for message in reversed(in_order):
+        for part in reversed(message.parts):
+            if not isinstance(part, Reasoning) and part.cache_ttl:
+                return max(input_tokens - behind, 0)
+            behind += _part(part)
+        behind += _MESSAGE
+    unmarked = takewhile(lambda tool: not tool.cache_ttl, reversed(request.tools))
+    return max(input_tokens - behind - sum(map(_tool, unmarked)), 0)
 
 
 def _part(part: Part) -> int:

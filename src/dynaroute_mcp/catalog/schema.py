@@ -81,6 +81,11 @@ class Provider(Row):
     """Where it lists its models, below `base_url`."""
     source: Note
 
+    @property
+    def caches_on_demand(self) -> bool:
+        """Whether it caches only what a request marks; others cache by themselves, or not at all."""
+        return self.dialect == "anthropic"
+
 
 class Constraints(Row):
     """What this model does not take, or takes only in its own way. Flags, never patterns over names."""

@@ -88,7 +88,7 @@ def _choice(situation: Situation, money: Terms, verdict: Verdict, resting: Itera
     chain = chain_from(winner, verdict.ranking, fallbacks)
     if resting:
         chain = (*chain, *rank(situation, resting, verdict.demanded).order)[: fallbacks + 1]
-    least = call_cost(situation, money, winner.model_id, 0)
+    least = call_cost(situation, money, winner, 0)
     return Choice(
         chain=tuple([candidate(situation, money, each) for each in chain]),
         reason=praise(situation, verdict),

@@ -13,7 +13,7 @@ from dynaroute_mcp.policy.filters import Objection
 from dynaroute_mcp.policy.situation import Situation
 from dynaroute_mcp.policy.wording import dollars
 from dynaroute_mcp.pricing import Step, Tariff, dollars_of, expected_cost, maximum_cost, tariff_at, units_of
-from dynaroute_mcp.types import Candidate, Effort
+from dynaroute_mcp.types import CacheTtl, Candidate, Effort
 
 _MILLION: Final = 1_000_000
 
@@ -73,8 +73,10 @@ class Terms:
     """Upper bound of the prompt: the estimate and a margin."""
     output_tokens: int
     """Bound on the output, before a model's own."""
-    hour: bool
-    """A part of the prompt is to be cached for an hour."""
+    cache_ttls: frozenset[CacheTtl]
+    """How long parts of the prompt are to be cached."""
+    on_demand: frozenset[str]
+    """Ids of providers that cache only what is marked."""
 
 
 def terms(situation: Situation) -> Terms:
@@ -89,7 +91,10 @@ def terms(situation: Situation) -> Terms:
         ceiling=None if ceiling_usd is None else units_of(ceiling_usd),
         input_tokens=ceil(situation.input_tokens * situation.catalog.ladder.input_margin),
         output_tokens=situation.settings.calls.max_output_tokens if asked is None else asked,
-        hour="1h" in situation.request.cache_ttls,
+        cache_ttls=situation.request.cache_ttls,
+        on_demand=frozenset(
+            provider.id for provider in situation.catalog.providers.values() if provider.caches_on_demand
+        ),
     )
 
 
@@ -117,28 +122,50 @@ def appraise(
             return paid
         bound = paid
     tokens = min(bound, length.output_tokens)
-    cost = call_cost(situation, money, each.model_id, tokens)
+    cost = call_cost(situation, money, each, tokens)
     effort, crowded = length.effort, length.crowded
     return Contender(each.model_id, each.provider, quality, cost, tokens, bound, effort, crowded)
 
 
 def call_cost(
-    situation: Situation, money: Terms, model_id: str, output_tokens: int, *, warm_tokens: int | None = None
+    situation: Situation,
+    money: Terms,
+    each: Entrant | Contender,
+    output_tokens: int,
+    *,
+    warm_tokens: int | None = None,
 ) -> int | None:
     """What a call is expected to cost, in units; a conversation's own model finds its prefix in the cache.
 
+    Where a provider caches what is marked, all of that which is not in its cache yet is written into it.
     `warm_tokens` asks what it would be with that much of the prompt cached.
     """
-    step = money.steps.get(model_id)
+    step, pin, prompt = money.steps.get(each.model_id), situation.pin, situation.input_tokens
     if step is None:
         return None
-    pin = situation.pin
+    stays = pin is not None and pin.model_id == each.model_id
     if warm_tokens is None:
-        if pin is None or pin.model_id != model_id:
-            return situation.input_tokens * step.input + output_tokens * step.output
-        warm_tokens = pin.warm_tokens
-    warm = min(warm_tokens, situation.input_tokens)
-    return expected_cost(step, situation.input_tokens - warm, warm, output_tokens)
+        if not stays and not situation.marked_tokens:
+            return prompt * step.input + output_tokens * step.output
+        warm_tokens = pin.warm_tokens if pin is not None and stays else 0
+    cached, marked = prompt, _marked(situation, money, each)
+    if each.provider in money.on_demand and (marked or not stays):
+        cached = marked
+    warm = min(warm_tokens, cached)
+    written = max(marked - warm, 0)
+    # Of both kinds, the marks of five minutes stand last: where a conversation grows, they are what is written.
+    hour = "5m" not in money.cache_ttls
+    return expected_cost(
+        step, prompt - warm - written, warm, output_tokens, written_tokens=written, hour=hour
+    )
+
+
+def _marked(situation: Situation, money: Terms, each: Entrant | Contender) -> int:
+    """How much of the prompt a model caches because it is marked."""
+    if not situation.marked_tokens or each.provider not in money.on_demand:
+        return 0
+    least = situation.catalog.by_id[each.model_id].constraints.min_cacheable_tokens or 0
+    return situation.marked_tokens if situation.marked_tokens >= least else 0
 
 
 def candidate(situation: Situation, money: Terms, found: Contender) -> Candidate:
@@ -176,7 +203,7 @@ def _most(situation: Situation, money: Terms, model_id: str, output_tokens: int)
     """What a call can cost at most, by what its provider was seen to count."""
     over = situation.overcounts.get(model_id, HONEST)
     prompt, answer = over.input_bound(money.input_tokens), over.output_bound(output_tokens)
-    return maximum_cost(money.billed, model_id, prompt, answer, hour=money.hour)
+    return maximum_cost(money.billed, model_id, prompt, answer, hour="1h" in money.cache_ttls)
 
 
 def _affordable(situation: Situation, money: Terms, model_id: str, bound: int, output_tokens: int) -> int:

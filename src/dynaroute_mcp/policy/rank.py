@@ -211,7 +211,7 @@ def _saved_by_moving(situation: Situation, money: Terms, here: Contender, there:
 
     def turn(contender: Contender, warm_tokens: int) -> int | None:
         tokens = contender.output_tokens
-        return call_cost(situation, money, contender.model_id, tokens, warm_tokens=warm_tokens)
+        return call_cost(situation, money, contender, tokens, warm_tokens=warm_tokens)
 
     stay, cold, warm = turn(here, prefix), turn(there, 0), turn(there, prefix)
     if stay is None or cold is None or warm is None:

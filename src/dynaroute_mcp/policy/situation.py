@@ -55,6 +55,8 @@ class Situation:
     request: ChatRequest
     input_tokens: int
     """Estimate of the whole prompt, tools and history included."""
+    marked_tokens: int = 0
+    """Of those, the ones up to the last mark of what is to be cached."""
     strategy: Strategy
     usable: frozenset[str]
     """Ids of providers that can be called."""

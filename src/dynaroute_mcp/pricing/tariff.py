@@ -83,9 +83,18 @@ def units_of(usd: Decimal) -> int:
     return int(usd.scaleb(_DIGITS).to_integral_value(ROUND_HALF_EVEN))
 
 
-def expected_cost(step: Step, uncached_tokens: int, cache_read_tokens: int, output_tokens: int) -> int:
-    """Price, in units, of a call that writes nothing into a cache."""
-    return uncached_tokens * step.input + cache_read_tokens * step.cache_read + output_tokens * step.output
+def expected_cost(
+    step: Step,
+    uncached_tokens: int,
+    cache_read_tokens: int,
+    output_tokens: int,
+    *,
+    written_tokens: int = 0,
+    hour: bool = False,
+) -> int:
+    """Price of a call, in units; what it writes into a cache stays there for an hour, or for five minutes."""
+    plain = uncached_tokens * step.input + cache_read_tokens * step.cache_read + output_tokens * step.output
+    return plain + written_tokens * (step.cache_write_1h if hour else step.cache_write_5m)
 
 
 def maximum_cost(
