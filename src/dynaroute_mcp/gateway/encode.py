@@ -21,7 +21,7 @@ from dynaroute_mcp.types import (
 )
 
 if TYPE_CHECKING:
-    from dynaroute_mcp.types import Answer, Attempt, Choice, Classification, Message
+    from dynaroute_mcp.types import Answer, Attempt, Choice, Classification, Message, Usage
 
 DONE: Final = b"data: [DONE]\n\n"
 
@@ -88,10 +88,16 @@ def usage(answer: "Answer") -> shapes.Usage:
         "prompt_tokens": used.input_tokens,
         "completion_tokens": used.output_tokens,
         "total_tokens": used.total_tokens,
-        "prompt_tokens_details": {"cached_tokens": used.cache_read_tokens},
+        "prompt_tokens_details": _cached(used),
         "completion_tokens_details": {"reasoning_tokens": used.reasoning_tokens},
         "cost": _cost(answer),
     }
+
+
+def _cached(used: "Usage") -> shapes.PromptDetails:
+    written = used.cache_write_5m_tokens + used.cache_write_1h_tokens
+    details: shapes.PromptDetails = {"cached_tokens": used.cache_read_tokens}
+    return {**details, "cache_write_tokens": written} if written else details
 
 
 def _cost(answer: "Answer") -> shapes.Cost:

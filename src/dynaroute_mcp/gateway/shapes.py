@@ -27,9 +27,10 @@ class Cost(TypedDict):
 
 
 class PromptDetails(TypedDict):
-    """The part of the prompt that came from the provider's cache."""
+    """The part of the prompt that came from the provider's cache, and the part that was put into it for a surcharge."""
 
     cached_tokens: int
+    cache_write_tokens: NotRequired[int]
 
 
 class CompletionDetails(TypedDict):
