@@ -409,6 +409,20 @@ async def test_a_blocked_prompt_is_a_refusal_on_grounds_of_safety() -> None:
         await collect(streams(sse(blocked)), call("gemini"))
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_blocked_prompt_is_billed_as_input_where_google_counts_it(*, streamed: bool) -> None:
+    counts = {"promptTokenCount": 12_559, "totalTokenCount": 12_559}
+    blocked = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": counts}
+    asked = call("gemini")
+
+    with pytest.raises(ProviderContentBlocked):
+        await (collect(streams(sse(blocked)), asked) if streamed else complete(answers(blocked), asked))
+
+    taken = asked.meter.taken(0)
+    assert taken is not None
+    assert (taken.input_tokens, taken.output_tokens, taken.source) == (12_559, 0, "provider")
+
+
 async def test_an_error_in_a_stream_has_the_class_of_its_code() -> None:
     error = {"error": {"code": 503, "status": "UNAVAILABLE", "message": "overloaded"}}
 

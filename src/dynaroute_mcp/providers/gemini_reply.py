@@ -117,6 +117,9 @@ def _parse(call: Call, document: object) -> _Reply:
     reply = failure.parsed(call, _Reply, document, "generated content")
     if reply.error:
         raise failure.in_band(call, document)
+    if reply.usageMetadata is not None and reply.usageMetadata.counts:
+        # Only what fails with 400 or 500 is free (ai.google.dev/gemini-api/docs/billing, read 2026-11): a block is a 200.
+        call.meter.reported = _reported(reply.usageMetadata)
     if reply.promptFeedback is not None and reply.promptFeedback.blockReason and not reply.candidates:
         raise ProviderContentBlocked(
             f"{call.endpoint.provider.name} blocked the prompt for {call.model.id} on grounds of safety",
@@ -192,7 +195,7 @@ class ContentReader:
         self._model = chunk.modelVersion or self._model
         self._id = chunk.responseId or self._id
         if chunk.usageMetadata is not None and chunk.usageMetadata.counts:
-            self._usage, self._call.meter.reported = chunk.usageMetadata, _reported(chunk.usageMetadata)
+            self._usage = chunk.usageMetadata
         for candidate in [each for each in chunk.candidates or () if each.index in _FIRST][:1]:
             content = candidate.content or _Content()
             for part in content.parts or ():
