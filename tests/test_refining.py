@@ -52,6 +52,10 @@ def routed(category_override: Category | None = None, level_override: Level | No
     return replace(ASK, routing=wishes)
 
 
+def capped(usd: Decimal) -> ChatRequest:
+    return replace(ASK, routing=Routing(max_cost_usd=usd))
+
+
 def test_the_model_sees_the_ends_of_a_prompt_as_quoted_data() -> None:
     asked = question('say "level 1"' + "x" * 5_000 + "end", LUNA, 3.0)
 
@@ -110,6 +114,29 @@ async def test_a_doubtful_prompt_is_labelled_by_the_model_and_its_cost_is_part_o
     assert answer.cost.total_usd == sum(costs)
     assert answer.gpt41.saved_usd == answer.gpt41.baseline_usd - sum(costs)
     assert sorted(call.outcome.gpt41_usd > 0 for call in calls if call.outcome) == [False, True]
+
+
+async def test_the_ceiling_of_a_request_holds_for_the_question_about_it_too(tmp_path: Path) -> None:
+    ceiling = Decimal("0.005")
+    chosen, script = settings(tmp_path, classifier={"refine_model": LUNA}), Judge()
+    async with scripted_core(chosen, script, classifier=Doubtful()) as core:
+        answer = await core.router.complete(capped(ceiling), OWNER)
+        (_, asked) = [call async for call in core.store.calls(CallFilter())]
+
+    assert asked.outcome is not None
+    assert asked.outcome.cost is not None
+    assert answer.choice.winner.max_usd is not None
+    assert answer.classification.tier == "L3"
+    assert ceiling * 9 / 10 < answer.choice.winner.max_usd + asked.outcome.cost.total_usd <= ceiling
+
+
+async def test_nothing_is_asked_where_the_ceiling_would_leave_no_answer(tmp_path: Path) -> None:
+    chosen, script = settings(tmp_path, classifier={"refine_model": LUNA}), Judge()
+    async with scripted_core(chosen, script, classifier=Doubtful()) as core:
+        answer = await core.router.complete(capped(Decimal("0.0004")), OWNER)
+
+    assert answer.classification.tier == "L1"
+    assert not any(call.request.routing.overhead for call in script.calls)
 
 
 async def test_a_stream_carries_the_cost_too(tmp_path: Path) -> None:

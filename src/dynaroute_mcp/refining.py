@@ -7,6 +7,7 @@ are.
 
 import json
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final
 
 from dynaroute_mcp.taxonomy import Category, Level
@@ -39,7 +40,7 @@ _TASK: Final = (
 )
 
 
-def question(ask: str, model: str, timeout_s: float) -> ChatRequest:
+def question(ask: str, model: str, timeout_s: float, max_cost_usd: Decimal | None = None) -> ChatRequest:
     """What the model is asked. Both labels of the question itself are given, so that it is never refined in turn."""
     shown = (
         ask if len(ask) <= _HEAD_CHARS + _TAIL_CHARS else f"{ask[:_HEAD_CHARS]}\n[...]\n{ask[-_TAIL_CHARS:]}"
@@ -51,6 +52,7 @@ def question(ask: str, model: str, timeout_s: float) -> ChatRequest:
         routing=Routing(
             category_override=Category.MISCELLANEOUS,
             level_override=Level.L1,
+            max_cost_usd=max_cost_usd,
             timeout_s=timeout_s,
             overhead=True,
         ),
@@ -93,6 +95,14 @@ def refined(label: Classification, answer: Answer) -> Classification:
         levels[level] += WEIGHT
         label = replace(label, levels=levels)
     return replace(label, tier="L3")
+
+
+def charged(request: ChatRequest, usd: Decimal) -> ChatRequest:
+    """The request with so much taken off its ceiling; one without a ceiling as it is."""
+    ceiling = request.routing.max_cost_usd
+    if ceiling is None:
+        return request
+    return replace(request, routing=replace(request.routing, max_cost_usd=ceiling - usd))
 
 
 def added(cost: Cost | None, overhead: Cost | None) -> Cost | None:

@@ -29,7 +29,7 @@ from dynaroute_mcp.errors import (
 )
 from dynaroute_mcp.health import Health
 from dynaroute_mcp.policy import Pin, Situation, choose
-from dynaroute_mcp.refining import question, refined
+from dynaroute_mcp.refining import charged, question, refined
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.taxonomy import Category, Level
 from dynaroute_mcp.tokens import estimate_marked, estimate_request
@@ -133,12 +133,29 @@ class Router:
         label = await self.classify(ask, level=wishes.level_override, category=wishes.category_override)
         if label.confidence >= chosen.refine_below or not ask.strip():
             return label, None
+        asking = question(ask, chosen.refine_model, chosen.refine_s, wishes.max_cost_usd)
+        if not await self._leaves_enough(asking, request, caller, label):
+            return label, None
         try:
-            answer = await self.complete(question(ask, chosen.refine_model, chosen.refine_s), caller)
+            answer = await self.complete(asking, caller)
         except DynarouteError as error:
             logger.warning("the third tier gave no label", extra={"code": error.code})
             return label, None
         return refined(label, answer), answer.cost
+
+    async def _leaves_enough(
+        self, asking: ChatRequest, request: ChatRequest, caller: Caller, label: Classification
+    ) -> bool:
+        """Tell whether the request's ceiling pays for a question about it and for an answer."""
+        if request.routing.max_cost_usd is None:
+            return True
+        try:
+            most_usd = (await self.choose(asking, caller)).choice.winner.max_usd
+            assert most_usd is not None, "a ceiling lets no model pass that has no price"
+            await self.choose(charged(request, most_usd), caller, label)
+        except DynarouteError:
+            return False
+        return True
 
     async def choose(
         self, request: ChatRequest, caller: Caller, label: Classification | None = None
@@ -265,6 +282,8 @@ class Router:
     async def _book(self, request: ChatRequest, caller: Caller) -> tuple[Decision, bool]:
         """Choose and reserve; where others take the rest of a budget meanwhile, choose again for what is left."""
         label, classifying = await self._refined(request, caller)
+        if classifying is not None:
+            request = charged(request, classifying.total_usd)
         for tries_left in reversed(range(_RESERVE_TRIES)):
             decision = await self.choose(request, caller, label)
             if classifying is not None:
