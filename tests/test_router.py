@@ -394,6 +394,7 @@ async def test_failed_tries_that_their_provider_bills_are_part_of_the_cost(tmp_p
         answer = await core.router.complete(for_model(LUNA), LOCAL)
         row = await only_row(core)
         repriced = await core.reports.reprice(write=False)
+        used = await core.reports.usage(LOCAL)
     plain = price(CATALOG, LUNA, START, USED)
     lost = price(CATALOG, LUNA, START, Usage(uncached_input_tokens=100_000, output_tokens=1_000))
 
@@ -406,7 +407,19 @@ async def test_failed_tries_that_their_provider_bills_are_part_of_the_cost(tmp_p
     assert row.outcome.usage == USED
     assert row.outcome.cost.total_usd == answer.cost.total_usd == plain.total_usd + lost.total_usd
     assert answer.gpt41.saved_usd == answer.gpt41.baseline_usd - answer.cost.total_usd
-    assert "$0.0105 of the cost went to failed tries, which their providers bill too." in answer.notes
+    assert answer.notes == (
+        "$0.0105 of the cost went to failed tries, which their providers bill too:"
+        " 100,000 tokens in and 1,000 out beside those of the answer.",
+    )
+    assert (used.total.input_tokens, used.total.output_tokens) == (
+        USED.input_tokens + 100_000,
+        USED.output_tokens + 1_000,
+    )
+    assert used.total.cost_usd == answer.cost.total_usd
+    assert core.tally.tokens == {
+        (LUNA, "input"): used.total.input_tokens,
+        (LUNA, "output"): used.total.output_tokens,
+    }
     assert repriced == ()
 
 

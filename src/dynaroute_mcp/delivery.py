@@ -1,6 +1,6 @@
 """From what a provider sent to the answer for the caller and the ending for the books, whole or in pieces."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from dynaroute_mcp.books import Bill, Books, Decision, Ending
@@ -11,6 +11,7 @@ from dynaroute_mcp.refining import added
 from dynaroute_mcp.tokens import estimate_tokens
 from dynaroute_mcp.types import (
     Answer,
+    Attempt,
     Completion,
     Finished,
     Message,
@@ -24,6 +25,7 @@ from dynaroute_mcp.types import (
     ToolCall,
     ToolCallDelta,
     Usage,
+    in_all,
 )
 
 
@@ -192,11 +194,15 @@ def answer_of(
         sandbox=decision.simulated,
         recorded=bill.recorded,
         left=bill.left,
-        notes=(*decision.choice.notes, *_wasted(bill)),
+        notes=(*decision.choice.notes, *_wasted(bill, placed.attempts)),
     )
 
 
-def _wasted(bill: Bill) -> tuple[str, ...]:
+def _wasted(bill: Bill, attempts: Sequence[Attempt]) -> tuple[str, ...]:
     if not bill.wasted_usd:
         return ()
-    return (f"{dollars(bill.wasted_usd)} of the cost went to failed tries, which their providers bill too.",)
+    lost = in_all(Usage(), attempts)
+    return (
+        f"{dollars(bill.wasted_usd)} of the cost went to failed tries, which their providers bill too:"
+        f" {lost.input_tokens:,} tokens in and {lost.output_tokens:,} out beside those of the answer.",
+    )

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
 
-from dynaroute_mcp.types import Attempt, Cost, Usage
+from dynaroute_mcp.types import Attempt, Cost, Usage, in_all
 
 
 class Tally:
@@ -33,9 +33,10 @@ class Tally:
         *,
         simulated: bool,
     ) -> None:
-        """Count a call that has ended."""
-        self.tokens[model_id, "input"] += usage.input_tokens
-        self.tokens[model_id, "output"] += usage.output_tokens
+        """Count a call that has ended; what failed tries took goes with its cost to the model that answered."""
+        whole = in_all(usage, attempts)
+        self.tokens[model_id, "input"] += whole.input_tokens
+        self.tokens[model_id, "output"] += whole.output_tokens
         for attempt in attempts:
             self.attempts[attempt.model_id, attempt.outcome] += 1
         if cost is not None and not simulated:

@@ -5,7 +5,7 @@ it and returns one new value; nobody edits an earlier one. Money is `Decimal` US
 datetimes, an unknown figure is `None` and never 0. This module does no I/O and knows no other step.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -498,6 +498,18 @@ class Usage:
         """Input and output."""
         return self.input_tokens + self.output_tokens
 
+    def plus(self, more: "Usage") -> "Usage":
+        """Both in one; no surer than the less sure of them."""
+        return Usage(
+            uncached_input_tokens=self.uncached_input_tokens + more.uncached_input_tokens,
+            cache_read_tokens=self.cache_read_tokens + more.cache_read_tokens,
+            cache_write_5m_tokens=self.cache_write_5m_tokens + more.cache_write_5m_tokens,
+            cache_write_1h_tokens=self.cache_write_1h_tokens + more.cache_write_1h_tokens,
+            output_tokens=self.output_tokens + more.output_tokens,
+            reasoning_tokens=self.reasoning_tokens + more.reasoning_tokens,
+            source=more.source if self.source == "provider" else self.source,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
@@ -514,6 +526,13 @@ class Attempt:
     """Why it failed, in our words: a provider's own text may hold secrets."""
     usage: Usage | None = None
     """Of a failed try, what its provider says that it took all the same: that is paid for though nothing came of it."""
+
+
+def in_all(usage: Usage, attempts: Iterable[Attempt]) -> Usage:
+    """What a request took with its failed tries: the tokens behind its cost."""
+    for each in attempts:
+        usage = usage if each.usage is None else usage.plus(each.usage)
+    return usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -646,8 +665,9 @@ class Outcome:
     """The model that answered, or the last one that was tried."""
     provider: str
     usage: Usage
+    """Of the try that answered, as the baselines; the failed ones of `attempts` have their own."""
     cost: Cost | None
-    """`None` when the model has no price."""
+    """Failed tries included; `None` when the model has no price."""
     gpt41_usd: Decimal
     baseline_usd: Decimal
     """The same tokens at the configured baseline model."""

@@ -22,11 +22,17 @@ from dynaroute_mcp import runtime, serving
 from dynaroute_mcp.catalog import load_catalog
 from dynaroute_mcp.cli import doctor
 from dynaroute_mcp.cli.database import COLUMNS
-from dynaroute_mcp.errors import ProviderKeyRejected, ProviderModelMissing, ProviderUnavailable
+from dynaroute_mcp.errors import (
+    ProviderGarbled,
+    ProviderKeyRejected,
+    ProviderModelMissing,
+    ProviderUnavailable,
+)
 from dynaroute_mcp.mcp_server import stdio
 from dynaroute_mcp.providers.base import Endpoint
 from dynaroute_mcp.providers.discovery import Discovered
 from dynaroute_mcp.providers.self_test import SelfTest
+from dynaroute_mcp.providers.usage import Reported
 from dynaroute_mcp.providers.wire import Wire
 from dynaroute_mcp.results import HealthReport, ModelVitals, View
 from dynaroute_mcp.results.health import Spread
@@ -357,6 +363,20 @@ def test_shrinking_tells_both_sizes(shell: Shell) -> None:
 
     assert 0 < sizes["bytes_after"] <= sizes["bytes_before"]
     assert "before" in shell("db", "vacuum").stdout
+
+
+def test_an_export_and_an_explanation_count_the_tokens_of_failed_tries_with_their_dollars(
+    shell: Shell,
+) -> None:
+    told = Reported(input=2_000, output=300)
+    shell.script = Script(failures={LUNA: [failure(ProviderGarbled)]}, usage=USED, told=told)
+    shell("route", "Hello", "--model", LUNA)
+    exported = json.loads(shell("db", "export", "--format", "jsonl").stdout)
+    explained = shell.json("explain", exported["request_id"])
+
+    for row in (exported, explained):
+        assert row["prompt_tokens"] == USED.input_tokens + 2_000
+        assert row["completion_tokens"] == USED.output_tokens + 300
 
 
 def test_an_export_holds_every_call_exactly(shell: Shell) -> None:

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # no stubs are installed
 from tests.faces.gateway_door import ADMIN, HELLO, door
-from tests.scripted import START, Script
+from tests.scripted import START, Script, failure
 
+from dynaroute_mcp.errors import ProviderGarbled
 from dynaroute_mcp.gateway.routes import OPERATIONS
 from dynaroute_mcp.gateway.routing import Preferences, strategy_for
+from dynaroute_mcp.providers.base import Call
+from dynaroute_mcp.providers.usage import Reported
 from dynaroute_mcp.taxonomy import Strategy
 from dynaroute_mcp.types import (
     Finished,
@@ -25,6 +28,14 @@ from dynaroute_mcp.types import (
 )
 
 USAGE = Usage(uncached_input_tokens=1_000, output_tokens=500)
+
+
+class Stumbling(Script):
+    """Providers of which every other call gives an answer that can't be used."""
+
+    async def before(self, call: Call) -> None:
+        if len(self.calls) % 2:
+            raise failure(ProviderGarbled)(call)
 
 
 async def test_a_key_makes_lists_rotates_and_revokes_keys_of_its_own_owner(tmp_path: Path) -> None:
@@ -208,6 +219,20 @@ async def test_one_prompt_is_routed_with_its_published_defaults(tmp_path: Path) 
     assert body["cost"]["baseline"] == 0.006
     assert (body["routing"]["level"], body["routing"]["complexity_score"]) == (2, 0.25)
     assert body["request_id"].startswith("req_")
+
+
+async def test_tokens_of_a_failed_try_stand_where_its_dollars_do_and_openai_s_usage_is_the_answers(
+    tmp_path: Path,
+) -> None:
+    async with door(tmp_path, Stumbling(usage=USAGE, told=Reported(input=2_000, output=300))) as at:
+        answer = (await at.chat()).json()
+        use = (await at.client.get("/v1/usage")).json()
+        routed = (await at.client.post("/v1/route", json={"prompt": "Hi"})).json()
+
+    assert answer["usage"]["prompt_tokens"] == 1_000
+    assert use["tokens"] == {"prompt": 3_000, "completion": 800, "total": 3_800}
+    assert use["cost"]["actual"] == round(answer["usage"]["cost"]["total_cost"], 6)
+    assert routed["usage"] == {"prompt_tokens": 3_000, "completion_tokens": 800, "total_tokens": 3_800}
 
 
 @pytest.mark.parametrize(

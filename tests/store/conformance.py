@@ -166,7 +166,9 @@ async def test_another_store_sees_a_call_as_soon_as_it_is_acknowledged(open_stor
     assert found.status == "ok"
 
 
-async def test_settling_puts_real_use_in_the_place_of_reservations(open_store: OpenStore) -> None:
+async def test_settling_puts_real_use_with_failed_tries_in_the_place_of_reservations(
+    open_store: OpenStore,
+) -> None:
     holds = [hold(1), hold(4_000, metric="tokens"), hold(6_000_000, metric="nano_usd")]
     async with open_store() as store:
         await store.begin(intent(), holds)
@@ -181,7 +183,7 @@ async def test_settling_puts_real_use_in_the_place_of_reservations(open_store: O
     }
     assert {row.metric: (row.used, row.reserved) for row in settled} == {
         "requests": (1, 0),
-        "tokens": (1_500, 0),
+        "tokens": (1_516, 0),
         "nano_usd": (1_550_000, 0),
     }
 
@@ -246,7 +248,7 @@ async def test_figures_beyond_64_bits_are_clamped_and_sums_still_work(open_store
             await store.settle(outcome(name, usage=usage, cost=cost), huge)
         (total,) = await store.totals(EVERYTHING, by="all")
 
-    assert (total.input_tokens, total.output_tokens) == (2 * 10**15, 0)
+    assert (total.input_tokens, total.output_tokens) == (2 * (10**15 + 10), 12)
     assert total.cost_usd == Decimal(2_000_000)
 
 

@@ -130,6 +130,15 @@ async def test_the_sum_of_nothing_is_one_row_of_zeros(open_store: OpenStore) -> 
         assert list(await store.totals(EVERYTHING, by="model")) == []
 
 
+async def test_totals_count_the_tokens_of_failed_tries_as_the_cost_does(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        await store.begin(intent(), [])
+        await store.settle(outcome(usage=Usage(uncached_input_tokens=900, output_tokens=500)), 1_550_000)
+        sums = [await store.totals(EVERYTHING, by=by) for by in ("all", "model", "category", "day")]
+
+    assert [(total.input_tokens, total.output_tokens) for (total,) in sums] == [(910, 506)] * 4
+
+
 async def test_totals_keep_unpriced_calls_out_of_every_sum_of_money(open_store: OpenStore) -> None:
     guess = Usage(uncached_input_tokens=10, output_tokens=5, source="estimated")
     async with open_store() as store:
@@ -146,8 +155,8 @@ async def test_totals_keep_unpriced_calls_out_of_every_sum_of_money(open_store: 
         unpriced=1,
         estimated=1,
         in_flight=1,
-        input_tokens=1_010,
-        output_tokens=505,
+        input_tokens=1_030,
+        output_tokens=517,
         cache_read_tokens=100,
         cost_usd=Decimal("0.00155"),
         gpt41_usd=Decimal("0.006"),

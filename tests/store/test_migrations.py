@@ -30,29 +30,29 @@ def database(tmp_path: Path) -> Path:
 
 
 def test_a_migration_keeps_the_rows_and_a_copy_of_how_they_were(database: Path) -> None:
-    copy = database.with_name("dynaroute.db.v4.backup")
+    copy = database.with_name("dynaroute.db.v5.backup")
     with closing(connect(database)) as connection:
         migrate(connection, database, NEXT)
         migrate(connection, database, NEXT)
 
         assert connection.execute("SELECT key_id, note FROM keys").fetchall() == [("key_1", "alice")]
     with closing(connect(copy)) as old:
-        assert old.execute("PRAGMA user_version").fetchone() == (4,)
+        assert old.execute("PRAGMA user_version").fetchone() == (5,)
         assert old.execute("SELECT key_id FROM keys").fetchall() == [("key_1",)]
     assert copy.stat().st_mode & 0o077 == 0
 
 
 def test_a_copy_of_another_state_is_kept_and_the_new_one_gets_the_next_number(database: Path) -> None:
     for number in ("", ".2"):
-        database.with_name(f"dynaroute.db.v4{number}.backup").write_text(f"state {number}")
+        database.with_name(f"dynaroute.db.v5{number}.backup").write_text(f"state {number}")
     with closing(connect(database)) as connection:
         migrate(connection, database, NEXT)
 
     found = sorted(path.name for path in database.parent.glob("*.backup"))
-    assert found == ["dynaroute.db.v4.2.backup", "dynaroute.db.v4.3.backup", "dynaroute.db.v4.backup"]
-    assert database.with_name("dynaroute.db.v4.backup").read_text() == "state "
-    assert database.with_name("dynaroute.db.v4.2.backup").read_text() == "state .2"
-    with closing(connect(database.with_name("dynaroute.db.v4.3.backup"))) as old:
+    assert found == ["dynaroute.db.v5.2.backup", "dynaroute.db.v5.3.backup", "dynaroute.db.v5.backup"]
+    assert database.with_name("dynaroute.db.v5.backup").read_text() == "state "
+    assert database.with_name("dynaroute.db.v5.2.backup").read_text() == "state .2"
+    with closing(connect(database.with_name("dynaroute.db.v5.3.backup"))) as old:
         assert old.execute("SELECT key_id FROM keys").fetchall() == [("key_1",)]
 
 
@@ -62,7 +62,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(database: Path) -> None:
         with pytest.raises(Exception, match="no such table: absent"):
             migrate(connection, database, broken)
 
-        assert connection.execute("PRAGMA user_version").fetchone() == (4,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (5,)
         assert connection.execute("SELECT * FROM keys").description[-1][0] == "provider_keys"
 
 
@@ -75,16 +75,16 @@ def test_tries_that_fail_leave_one_copy_however_many_they_are(database: Path) ->
         ):
             migrate(connection, database, broken)
 
-    assert [path.name for path in database.parent.glob("*.backup")] == ["dynaroute.db.v4.backup"]
+    assert [path.name for path in database.parent.glob("*.backup")] == ["dynaroute.db.v5.backup"]
 
 
 async def test_a_newer_database_refuses_older_code_and_says_what_to_do(database: Path) -> None:
     with closing(connect(database)) as connection:
         migrate(connection, database, NEXT)
     async with open_store(database) as store:
-        with pytest.raises(StoreUnavailable, match=r"has schema 5, this DynaRoute knows 4.*pip install -U"):
+        with pytest.raises(StoreUnavailable, match=r"has schema 6, this DynaRoute knows 5.*pip install -U"):
             await store.find_key(key_row().digest)
-        with pytest.raises(StoreUnavailable, match="has schema 5"):
+        with pytest.raises(StoreUnavailable, match="has schema 6"):
             await store.add_key(key_row("2"))
 
 

@@ -18,7 +18,7 @@ from dynaroute_mcp.store import upkeep
 from dynaroute_mcp.store.base import CallFilter, CallRow, Totals
 from dynaroute_mcp.store.rows import from_micros, from_nano, to_micros, to_nano
 from dynaroute_mcp.store.sqlite import SqliteStore, open_store
-from dynaroute_mcp.types import Cost, Usage
+from dynaroute_mcp.types import Cost, Usage, in_all
 
 CEILING = 100
 
@@ -127,8 +127,8 @@ def summed(rows: Sequence[CallRow]) -> tuple[object, ...]:
         len(found),
         sum(1 for one in found if one.cost is None),
         sum(1 for one in found if one.usage.source != "provider"),
-        sum(one.usage.input_tokens for one in found),
-        sum(one.usage.output_tokens for one in found),
+        sum(in_all(one.usage, one.attempts).input_tokens for one in found),
+        sum(in_all(one.usage, one.attempts).output_tokens for one in found),
         sum((one.cost.total_usd for one in priced if one.cost), Decimal(0)),
         sum((one.gpt41_usd for one in priced), Decimal(0)),
     )

@@ -15,6 +15,7 @@ from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.store.base import CallFilter, CallRow
 from dynaroute_mcp.store.driver import how_to_restore
 from dynaroute_mcp.store.upkeep import Checkup, backup, check, vacuum
+from dynaroute_mcp.types import in_all
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins so would be run by a spreadsheet."""
@@ -111,7 +112,7 @@ def export(form: str, output: IO[str], limit: int | None, *, sandbox: bool) -> N
 def _row(call: CallRow) -> dict[str, object]:
     intent, outcome = call.intent, call.outcome
     cost = outcome.cost.total_usd if outcome and outcome.cost else None
-    usage = outcome.usage if outcome else None
+    usage = in_all(outcome.usage, outcome.attempts) if outcome else None
     return dict(
         zip(
             COLUMNS,

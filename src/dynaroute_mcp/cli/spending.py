@@ -17,7 +17,7 @@ from dynaroute_mcp.results import UsageSummary, iso
 from dynaroute_mcp.results.base import usd as as_usd
 from dynaroute_mcp.runtime import Core
 from dynaroute_mcp.store.base import CallFilter, CallRow, Repricing, Totals
-from dynaroute_mcp.types import Caller, Outcome
+from dynaroute_mcp.types import Caller, Outcome, in_all
 
 
 class UsageOptions(TypedDict):
@@ -330,6 +330,7 @@ def _day(row: Totals) -> dict[str, object]:
 def _brief(call: CallRow) -> dict[str, object]:
     intent, outcome = call.intent, call.outcome
     cost = outcome.cost.total_usd if outcome and outcome.cost else None
+    usage = in_all(outcome.usage, outcome.attempts) if outcome else None
     return {
         "request_id": intent.request_id,
         "started_at": iso(intent.started_at),
@@ -340,8 +341,8 @@ def _brief(call: CallRow) -> dict[str, object]:
         "level": int(intent.level),
         "strategy": intent.strategy,
         "sandbox": intent.sandbox,
-        "prompt_tokens": outcome.usage.input_tokens if outcome else None,
-        "completion_tokens": outcome.usage.output_tokens if outcome else None,
+        "prompt_tokens": usage.input_tokens if usage else None,
+        "completion_tokens": usage.output_tokens if usage else None,
         "total_cost": as_usd(cost),
         "gpt41_equivalent_cost": as_usd(outcome.gpt41_usd) if outcome else None,
         "latency_ms": outcome.latency_ms if outcome else None,

@@ -16,7 +16,7 @@ from dynaroute_mcp.gateway.session import fields_of, session_of
 from dynaroute_mcp.results import Classified, short
 from dynaroute_mcp.results.base import pct, probability, usd
 from dynaroute_mcp.taxonomy import Level, Strategy
-from dynaroute_mcp.types import ChatRequest, Message, Parameters, Routing, Text
+from dynaroute_mcp.types import ChatRequest, Message, Parameters, Routing, Text, in_all
 
 if TYPE_CHECKING:
     from dynaroute_mcp.types import Answer
@@ -136,7 +136,8 @@ def strategy_for(preferences: Preferences | None) -> Strategy | None:
 
 
 def _shown(answer: "Answer") -> RoutedText:
-    label, used, cost, saving = answer.classification, answer.completion.usage, answer.cost, answer.baseline
+    label, cost, saving = answer.classification, answer.cost, answer.baseline
+    used = in_all(answer.completion.usage, answer.attempts)
     expected_level = sum(level * share for level, share in label.levels.items())
     return {
         "request_id": answer.request_id,

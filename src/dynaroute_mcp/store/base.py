@@ -153,6 +153,7 @@ class Totals:
     """Calls whose tokens are estimates."""
     in_flight: int
     input_tokens: int
+    """Those of failed tries that their provider bills included, as in the cost."""
     output_tokens: int
     cache_read_tokens: int
     cost_usd: Decimal

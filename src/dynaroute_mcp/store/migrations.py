@@ -156,7 +156,19 @@ _CORRECTIONS_BY_REQUEST: Step = (
 )
 """A request has one correction, the newest, so that nobody fills the disk with them."""
 
-MIGRATIONS: tuple[Step, ...] = (_INITIAL, _LIMITS_AND_REPRICINGS, _KEYS_WITH_TERMS, _CORRECTIONS_BY_REQUEST)
+_LOST_TOKENS: Step = (
+    "ALTER TABLE calls ADD COLUMN lost_input_tokens INTEGER",
+    "ALTER TABLE calls ADD COLUMN lost_output_tokens INTEGER",
+)
+"""What failed tries of a call took, so that the sums of tokens are those behind the sums of dollars."""
+
+MIGRATIONS: tuple[Step, ...] = (
+    _INITIAL,
+    _LIMITS_AND_REPRICINGS,
+    _KEYS_WITH_TERMS,
+    _CORRECTIONS_BY_REQUEST,
+    _LOST_TOKENS,
+)
 
 
 def migrate(connection: sqlite3.Connection, path: Path, steps: tuple[Step, ...] = MIGRATIONS) -> None:

@@ -22,8 +22,9 @@ SUMS_OF_CALLS: Final = """
     count(*) FILTER (WHERE status = 'ok'),
     count(*) FILTER (WHERE status <> 'in_flight' AND cost_nano_usd IS NULL),
     count(*) FILTER (WHERE usage_source <> 'provider'),
-    coalesce(sum(uncached_input_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens), 0),
-    coalesce(sum(output_tokens), 0),
+    coalesce(sum(uncached_input_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens), 0)
+        + coalesce(sum(lost_input_tokens), 0),
+    coalesce(sum(output_tokens), 0) + coalesce(sum(lost_output_tokens), 0),
     coalesce(sum(cache_read_tokens), 0),
     coalesce(sum(cost_nano_usd), 0),
     coalesce(sum(gpt41_nano_usd) FILTER (WHERE cost_nano_usd IS NOT NULL), 0),

@@ -27,7 +27,7 @@ from dynaroute_mcp.store.rows import (
     to_micros,
 )
 from dynaroute_mcp.store.writer import Transaction, Work
-from dynaroute_mcp.types import Cost, Intent, Outcome
+from dynaroute_mcp.types import Cost, Intent, Outcome, in_all
 
 LOST_SLICE: Final = 500
 """Intents given up in one job, so that the lock is held briefly."""
@@ -45,7 +45,8 @@ _BEGIN: Final = f"""
     VALUES ({_marks(INTENT_COLUMNS)}, ?, 'in_flight', ?, ?) ON CONFLICT (request_id) DO NOTHING
 """
 _SETTLE: Final = f"""
-    UPDATE calls SET ({OUTCOME_COLUMNS}) = ({_marks(OUTCOME_COLUMNS)}), holds = NULL WHERE id = ?
+    UPDATE calls SET ({OUTCOME_COLUMNS}, lost_input_tokens, lost_output_tokens) = ({_marks(OUTCOME_COLUMNS)}, ?, ?),
+        holds = NULL WHERE id = ?
 """
 _FIND_CALL: Final = "SELECT id, status, finished_at, holds FROM calls WHERE request_id = ?"
 _FIND_OVERDUE: Final = "SELECT id, holds FROM calls WHERE status = 'in_flight' AND deadline_at < ? LIMIT ?"
@@ -99,7 +100,9 @@ def settle(outcome: Outcome, charged_nano_usd: int | None) -> Work[tuple[Counter
         NotFound: there is no such intent.
     """
     values = outcome_values(outcome)
-    real = {"tokens": outcome.usage.total_tokens, "nano_usd": charged_nano_usd}
+    whole, usage = in_all(outcome.usage, outcome.attempts), outcome.usage
+    lost = whole.input_tokens - usage.input_tokens, whole.output_tokens - usage.output_tokens
+    real = {"tokens": whole.total_tokens, "nano_usd": charged_nano_usd}
 
     def run(transaction: Transaction) -> tuple[CounterRow, ...]:
         found = transaction.connection.execute(_FIND_CALL, (outcome.request_id,)).fetchone()
@@ -108,7 +111,7 @@ def settle(outcome: Outcome, charged_nano_usd: int | None) -> Work[tuple[Counter
         row_id, status, finished_at, packed = found
         if finished_at is not None:
             return ()
-        transaction.connection.execute(_SETTLE, (*values, row_id))
+        transaction.connection.execute(_SETTLE, (*values, *map(amount, lost), row_id))
         return transaction.ledger.use(packed, real, reserved=status == "in_flight")
 
     return run
