@@ -200,6 +200,27 @@ async def test_during_a_grace_both_secrets_speak_for_the_key_and_verify_tells_th
     assert (await accounts.caller_for(rotated.secret)).owner == "alice"
 
 
+@pytest.mark.parametrize("grace_s", [0, 60])
+async def test_a_clock_that_is_set_back_lets_no_old_secret_in_again(
+    accounts: Accounts, time: Time, grace_s: float
+) -> None:
+    made = await accounts.generate_key("alice")
+    time.passed_s = 600
+    rotated = await accounts.rotate_key(made.row.key_id, grace_s=grace_s)
+    time.passed_s += grace_s
+    if grace_s:
+        with pytest.raises(AuthenticationFailed):
+            await accounts.caller_for(made.secret)
+
+    time.passed_s = 0
+
+    with pytest.raises(AuthenticationFailed):
+        await accounts.caller_for(made.secret)
+    assert (await accounts.revoke_key(made.secret)).already
+    assert VerifiedKey.of(await accounts.verify_key(made.secret)).revoked_at is not None
+    assert (await accounts.caller_for(rotated.secret)).owner == "alice"
+
+
 @pytest.mark.parametrize("ends", [None, START + timedelta(hours=1), START + timedelta(days=1)])
 async def test_a_secret_on_its_way_out_gets_no_new_one_whenever_its_key_ends(
     accounts: Accounts, ends: datetime | None

@@ -120,6 +120,25 @@ async def test_a_second_rotation_ends_what_the_first_left_open(open_store: OpenS
         assert first is not None
         assert second is not None
         assert (first.superseded_until, second.superseded_until) == (later, until)
+        assert (first.grace_ended, second.grace_ended) == (True, False)
+
+
+async def test_a_grace_that_was_ended_stays_so_and_keeps_its_time(open_store: OpenStore) -> None:
+    later, until = NOW + timedelta(minutes=1), NOW + timedelta(hours=1)
+    async with open_store() as store:
+        await store.add_key(key_row())
+        await store.rotate_key("key_1", key_row().digest, (b"new", "dr_newww", "9999"), NOW, until)
+
+        for _ in range(2):
+            await store.end_grace(key_row().digest)
+        await store.rotate_key("key_1", b"new", (b"newer", "dr_newer", "8888"), later, later)
+
+        first, second = await store.find_key(key_row().digest), await store.find_key(b"new")
+        assert first is not None
+        assert second is not None
+        assert (first.superseded_until, second.superseded_until) == (until, later)
+        assert first.grace_ended
+        assert second.grace_ended
 
 
 async def test_revoking_ends_both_secrets_and_forgets_the_providers_keys(open_store: OpenStore) -> None:

@@ -9,6 +9,7 @@ import hmac
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -17,7 +18,13 @@ from dynaroute_mcp.accounts.provider_keys import ProviderKeys
 from dynaroute_mcp.accounts.secret import digest, is_well_formed, new_secret
 from dynaroute_mcp.accounts.terms import NO_TERMS, Terms, check_maker, check_terms, terms_of, with_terms
 from dynaroute_mcp.catalog import Catalog, Plan
-from dynaroute_mcp.errors import AuthenticationFailed, InvalidRequest, NotFound, PermissionDenied
+from dynaroute_mcp.errors import (
+    AuthenticationFailed,
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    StoreUnavailable,
+)
 from dynaroute_mcp.limits import Spent, binding, limits_of, spent, tightest, window
 from dynaroute_mcp.store.base import KeyRow, Store
 from dynaroute_mcp.taxonomy import Strategy
@@ -209,8 +216,8 @@ class Accounts:
     async def _revoke(self, known: KeyRow) -> Revocation:
         """Stop a key and the one whose place it took; one whose own was taken for good stops nothing."""
         now = self._clock()
-        if known.superseded_until is not None and known.superseded_until <= now:
-            ended_at = known.revoked_at or known.superseded_until
+        if self._superseded(known):
+            ended_at = known.revoked_at or known.superseded_until or now
             return Revocation(row=known, revoked_at=ended_at, already=True)
         row = await self._store.revoke_key(known.digest, now) or known
         return Revocation(row=row, revoked_at=row.revoked_at or now, already=row.revoked_at is not None)
@@ -317,18 +324,27 @@ class Accounts:
     async def _find(self, key: str) -> KeyRow | None:
         wanted = digest(key)
         row = await self._store.find_key(wanted)
-        if row is None or row.superseded_until is not None:
+        if row is None:
+            return None
+        if row.superseded_until is not None:
+            if self._superseded(row) and not row.grace_ended:
+                with suppress(StoreUnavailable):  # it is refused all the same
+                    await self._store.end_grace(wanted)
             return row
         return row if hmac.compare_digest(row.digest, wanted) else None
 
     def state_of(self, row: KeyRow) -> KeyState:
         """Tell whether a key works just now."""
-        until = row.superseded_until
-        if row.revoked_at is not None or (until is not None and until <= self._clock()):
+        if row.revoked_at is not None or self._superseded(row):
             return "revoked"
         if row.expires_at is not None and row.expires_at <= self._clock():
             return "expired"
         return "active"
+
+    def _superseded(self, row: KeyRow) -> bool:
+        """Tell whether a row was found by a secret whose grace is over."""
+        until = row.superseded_until
+        return row.grace_ended or (until is not None and until <= self._clock())
 
 
 def _caller(row: KeyRow) -> Caller:

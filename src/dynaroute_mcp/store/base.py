@@ -54,6 +54,8 @@ class KeyRow:
     provider_keys: tuple[SealedKey, ...] = ()
     superseded_until: datetime | None = None
     """Set where the row was found by a key that another one took the place of: until when it is accepted still."""
+    grace_ended: bool = False
+    """It was seen to be over, or ended at once: it stays so, also where the clock is set back."""
 
     @property
     def masked(self) -> str:
@@ -241,6 +243,10 @@ class Store(Protocol):
         Returns:
             The key as it is now; `None` if it is unknown, revoked, or has another digest.
         """
+        ...
+
+    async def end_grace(self, digest: bytes) -> None:
+        """Accept a former digest no more, for good: a clock may be set back."""
         ...
 
     async def list_keys(self, owner: str | None) -> Sequence[KeyRow]:

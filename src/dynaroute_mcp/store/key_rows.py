@@ -108,6 +108,7 @@ def _read(row: Row) -> KeyRow:
     key_id, digest, first8, last4, owner, plan, created, strategy, sandbox, *rest = row
     expires, revoked, used, total, nano_usd, tokens, per_minute, per_day, *last = rest
     models, preferences, provider_keys, *superseded = last
+    until = superseded[0] if superseded else None
     if strategy and strategy not in _STRATEGIES:
         raise ValueError("an unknown strategy")
     return KeyRow(
@@ -131,7 +132,8 @@ def _read(row: Row) -> KeyRow:
         models=_names(json.loads(models)) if models else (),
         preferences=_read_preferences(json.loads(preferences)) if preferences else NO_PREFERENCES,
         provider_keys=_read_provider_keys(provider_keys) if provider_keys else (),
-        superseded_until=time_or_none(superseded[0]) if superseded else None,
+        superseded_until=None if until is None else from_micros(abs(until)),
+        grace_ended=until is not None and until < 0,
     )
 
 

@@ -25,7 +25,11 @@ FIND_KEY: Final = f"""
 _BY_ID: Final = f"SELECT {KEY_COLUMNS} FROM keys WHERE key_id = ?"
 _WRITE_KEY: Final = f"UPDATE keys SET ({KEY_COLUMNS}) = ({_MARKS}) WHERE key_id = ?"
 _KEEP_FORMER: Final = "INSERT INTO former_digests (old_digest, of_key, accepted_until) VALUES (?, ?, ?)"
-_END_FORMER: Final = "UPDATE former_digests SET accepted_until = min(accepted_until, ?) WHERE of_key = ?"
+_END_FORMERS: Final = """
+    UPDATE former_digests SET accepted_until = -min(accepted_until, ?) WHERE of_key = ? AND accepted_until > 0
+"""
+"""An end that has come is written as a negative time: then no clock that is set back undoes it."""
+_END_FORMER: Final = "UPDATE former_digests SET accepted_until = -abs(accepted_until) WHERE old_digest = ?"
 _REVOKE_KEY: Final = (
     "UPDATE keys SET revoked_at = ?, provider_keys = NULL WHERE key_id = ? AND revoked_at IS NULL"
 )
@@ -90,9 +94,19 @@ def rotate_key(
             return None
         row = replace(row, digest=digest, first8=first8, last4=last4)
         transaction.connection.execute(_WRITE_KEY, (*key_values(row), key_id))
-        transaction.connection.execute(_END_FORMER, (to_micros(at), key_id))
-        transaction.connection.execute(_KEEP_FORMER, (old, key_id, to_micros(until)))
+        transaction.connection.execute(_END_FORMERS, (to_micros(at), key_id))
+        ends = to_micros(until) if until > at else -to_micros(until)
+        transaction.connection.execute(_KEEP_FORMER, (old, key_id, ends))
         return row
+
+    return run
+
+
+def end_grace(digest: bytes) -> Work[None]:
+    """Accept a former secret no more, whatever the clock says from now on."""
+
+    def run(transaction: Transaction) -> None:
+        transaction.connection.execute(_END_FORMER, (digest,))
 
     return run
 

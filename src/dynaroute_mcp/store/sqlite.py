@@ -120,6 +120,10 @@ class SqliteStore:
         """Give a key another secret."""
         return await self._writer.submit(keys.rotate_key(key_id, old, new, at, until))
 
+    async def end_grace(self, digest: bytes) -> None:
+        """Accept a former digest no more."""
+        await self._writer.submit(keys.end_grace(digest))
+
     async def list_keys(self, owner: str | None) -> Sequence[KeyRow]:
         """List the keys that can be read, oldest first."""
         return [row for row in await self._keys(owner, read_if_sound) if row is not None]
