@@ -118,7 +118,7 @@ def _parse(call: Call, document: object) -> _Reply:
     if reply.error:
         raise failure.in_band(call, document)
     if reply.usageMetadata is not None and reply.usageMetadata.counts:
-        # Only what fails with 400 or 500 is free (ai.google.dev/gemini-api/docs/billing, read 2026-11): a block is a 200.
+        # Google exempts only what fails with 400 or 500 (ai.google.dev/gemini-api/docs/billing); a block is a 200.
         call.meter.reported = _reported(reply.usageMetadata)
     if reply.promptFeedback is not None and reply.promptFeedback.blockReason and not reply.candidates:
         raise ProviderContentBlocked(
