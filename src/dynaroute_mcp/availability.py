@@ -213,6 +213,18 @@ class Availability:
         )
         return reached and not model.retired(on)
 
+    @property
+    def found(self) -> frozenset[str]:
+        """Ids of the providers that were found on this machine."""
+        return frozenset(self._catalog.providers.keys() - self._loaded.providers.keys())
+
+    def way(self, provider_id: str) -> tuple[object, ...]:
+        """All that decides how a provider is reached, also by those who bring a key along; only good to compare."""
+        provider, own = self._loaded.providers.get(provider_id), self._chosen.get(provider_id)
+        name = provider.base_url_env if provider else None
+        address = (own and own.said.base_url) or (name and self._settings.variable(name))
+        return provider, address, self._endpoints.get(provider_id)
+
     def missing_keys(self) -> Mapping[str, str]:
         """Name the variable to set for each provider that has no key."""
         return {

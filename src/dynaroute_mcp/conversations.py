@@ -6,6 +6,7 @@ conversation is known by the caller's session id, else by a hash of what it bega
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -74,6 +75,12 @@ class Conversations:
         self._turns.move_to_end(key)
         while len(self._turns) > _KEPT:
             self._turns.popitem(last=False)
+
+    def keep(self, models: Container[str]) -> None:
+        """Forget the conversations that are on any other model than these, by id."""
+        self._turns = OrderedDict(
+            (key, turn) for key, turn in self._turns.items() if turn.pin.model_id in models
+        )
 
 
 def _continues(request: ChatRequest) -> bool:

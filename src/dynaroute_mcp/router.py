@@ -8,7 +8,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 
@@ -61,6 +61,9 @@ class Lane:
 
     calling: Calling
     health: Health
+    conversations: Conversations = field(default_factory=Conversations)
+    apart: OrderedDict[str, Health] = field(default_factory=OrderedDict)
+    """Health of the same providers under the keys of callers who bring their own, by key id, the newest last."""
 
 
 class Router:
@@ -87,8 +90,6 @@ class Router:
         self._sandbox = sandbox
         self._settings = settings
         self._ambient = ambient
-        self._conversations = Conversations()
-        self._apart: OrderedDict[str, Health] = OrderedDict()
 
     async def classify(
         self, text: str, *, level: Level | None = None, category: Category | None = None
@@ -184,7 +185,7 @@ class Router:
         simulated = caller.sandbox or (self._availability.simulated and not own.key_id)
         counted = caller if caller.sandbox == simulated else replace(caller, sandbox=simulated)
         standing = await self._books.standing(counted, started_at)
-        pin = self._conversations.pin(request, caller, started_at)
+        pin = self._conversations(simulated=simulated).pin(request, caller, started_at)
         situation = await self._situation(request, caller, label, pin, None if simulated else own, standing)
         choice = self._pick(situation, standing)
         notes = (*self._first_notes(request, caller, own), *choice.notes, *standing.warnings)
@@ -364,7 +365,7 @@ class Router:
     def _remember(self, request: ChatRequest, decision: Decision, answer: Answer) -> None:
         """Keep the conversation on its model, unless a failure and not the choice brought it there."""
         if answer.model_id == decision.choice.winner.model_id and not answer.truncated:
-            self._conversations.answered(
+            self._conversations(simulated=decision.simulated).answered(
                 request,
                 decision.caller,
                 answer.model_id,
@@ -372,6 +373,9 @@ class Router:
                 self._ambient.clock(),
                 unasked=not self._availability.catalog.providers[answer.provider].caches_on_demand,
             )
+
+    def _conversations(self, *, simulated: bool) -> Conversations:
+        return (self._sandbox if simulated else self._real).conversations
 
     def _lane_of(self, decision: Decision) -> Lane:
         return self._lane(None if decision.simulated else decision.own)
@@ -382,11 +386,12 @@ class Router:
             return self._sandbox
         if not own.key_id:
             return self._real
-        health = self._apart.pop(own.key_id, None) or Health(self._settings.breaker)
-        self._apart[own.key_id] = health
-        while len(self._apart) > _KEPT_APART:
-            self._apart.popitem(last=False)
-        return Lane(calling=self._real.calling.apart(own.endpoints, health), health=health)
+        apart = self._real.apart
+        health = apart.pop(own.key_id, None) or Health(self._settings.breaker)
+        apart[own.key_id] = health
+        while len(apart) > _KEPT_APART:
+            apart.popitem(last=False)
+        return replace(self._real, calling=self._real.calling.apart(own.endpoints, health), health=health)
 
 
 def _estimated(request: ChatRequest) -> tuple[int, int]:

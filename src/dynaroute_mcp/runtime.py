@@ -31,7 +31,8 @@ from dynaroute_mcp.classifier import Classifier
 from dynaroute_mcp.classifier.model import load_classifier
 from dynaroute_mcp.classifier.second import find_second_tier
 from dynaroute_mcp.errors import StoreUnavailable
-from dynaroute_mcp.health import Health, Try
+from dynaroute_mcp.health import Try
+from dynaroute_mcp.memory import Memory
 from dynaroute_mcp.pricing.check import STALE_AFTER_DAYS
 from dynaroute_mcp.providers.base import Dialect, Endpoint
 from dynaroute_mcp.providers.discovery import discover
@@ -102,9 +103,9 @@ def load_settings(config: Path | None = None, environ: Mapping[str, str] = os.en
 
 @asynccontextmanager
 async def open_core(
-    settings: Settings, ambient: Ambient = AMBIENT, tally: Tally | None = None
+    settings: Settings, ambient: Ambient = AMBIENT, memory: Memory | None = None
 ) -> AsyncIterator[Core]:
-    """Open a core for the life of a process; a tally counts on where another core of the process left off.
+    """Open a core for the life of a process, or with the memory of the process's core before it.
 
     Raises:
         ConfigurationInvalid: the catalog or its overlay is wrong; names file and field.
@@ -118,25 +119,25 @@ async def open_core(
         vault = Vault(settings.encryption_key, ambient.randbelow)
         spoken = dialects(wire, estimate=estimate_tokens)
         local = _local(wire, catalog, spoken, settings, ambient) if settings.discover_local else None
-        availability = Availability(
-            catalog, settings, local.find if local else None, partial(listed_models, wire), vault
-        )
-        books = Books(store, availability, settings, ambient, tally)
+        find = local.find if local else None
+        availability = Availability(catalog, settings, find, partial(listed_models, wire), vault)
+        memory = memory or Memory()
+        books = Books(store, availability, settings, ambient, memory.tally)
         stand_ins = _stand_ins(catalog)
-        real = _lane(availability, spoken, lambda: availability.endpoints, settings, ambient)
+        real = _lane(availability, spoken, lambda: availability.endpoints, settings, ambient, memory)
         reports = Reports(store, availability, ambient, real.health)
         router = Router(
             classifier=classifier,
             availability=availability,
             books=books,
             real=real,
-            sandbox=_lane(availability, spoken, lambda: stand_ins, settings, ambient),
+            sandbox=_lane(availability, spoken, lambda: stand_ins, settings, ambient, Memory()),
             settings=settings,
             ambient=ambient,
         )
         async with (
             _beside(books.experience.keep),
-            _beside(partial(_recall, books.experience, reports, ambient.clock())),
+            _beside(partial(_recall, books.experience, reports, ambient.clock(), memory)),
             _beside(partial(_look_after_catalog, availability, settings, ambient)),
             _beside(partial(_test_local, local, availability, real, tests=settings.test_local)),
         ):
@@ -197,8 +198,9 @@ def _lane(
     endpoints: Callable[[], Mapping[str, Endpoint]],
     settings: Settings,
     ambient: Ambient,
+    memory: Memory,
 ) -> Lane:
-    health = Health(settings.breaker)
+    health = memory.take_over(availability, settings.breaker)
     calling = Calling(
         catalog=lambda: availability.catalog,
         endpoints=endpoints,
@@ -207,7 +209,7 @@ def _lane(
         settings=settings.calls,
         ambient=ambient,
     )
-    return Lane(calling=calling, health=health)
+    return Lane(calling=calling, health=health, conversations=memory.conversations, apart=memory.apart)
 
 
 @asynccontextmanager
@@ -235,10 +237,12 @@ async def _beside(work: Callable[[], Coroutine[object, object, None]]) -> AsyncI
         raise failure
 
 
-async def _recall(experience: Experience, reports: Reports, opened_at: datetime) -> None:
+async def _recall(experience: Experience, reports: Reports, opened_at: datetime, memory: Memory) -> None:
     """Once somebody asks for an answer: learn from the books how models did before. Nobody waits for it."""
     await experience.wanted()
-    await reports.recall(opened_at)
+    if not memory.recalled:
+        memory.recalled = True
+        await reports.recall(opened_at)
 
 
 async def _test_local(
@@ -252,7 +256,8 @@ async def _test_local(
     if local is None:
         return
     await availability.ready()
-    lane.health.recall(row for each in local.found for row in _speed(each))
+    untold = [each for each in local.found if not lane.health.knows(each.model.id)]
+    lane.health.recall(row for each in untold for row in _speed(each))
     if not tests:
         return
     for _ in range(_TESTS_AT_ONCE):

@@ -31,9 +31,9 @@ from dynaroute_mcp.errors import ConfigurationInvalid, DynarouteError
 from dynaroute_mcp.gateway.app import create_app as create_gateway
 from dynaroute_mcp.gateway.connections import Patient, let_in
 from dynaroute_mcp.mcp_server.opening import LazyCore, check_binding
+from dynaroute_mcp.memory import Memory
 from dynaroute_mcp.runtime import AMBIENT, Core, open_core
 from dynaroute_mcp.settings import Settings
-from dynaroute_mcp.tally import Tally
 
 logger = logging.getLogger(__name__)
 
@@ -310,7 +310,7 @@ class Front:
     ) -> None:
         self._settings = settings
         self._reread = reread
-        self._hub = Hub(opener or partial(open_core, tally=Tally()))
+        self._hub = Hub(opener or partial(open_core, memory=Memory()))
         self._gateway = create_gateway(self._hub, AMBIENT, allowed_hosts=allowed_hosts)
         self._mcp = LateFace(partial(self._make_mcp, transport, allowed_hosts))
         self._mcp_roots = _ROOTS[transport]

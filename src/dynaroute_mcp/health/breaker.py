@@ -6,7 +6,7 @@ clock is an argument, and nothing here waits, calls or logs.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -105,14 +105,30 @@ class _Record:
 class Health:
     """The breakers of one process. Not for several threads: all calls come from one event loop."""
 
-    def __init__(self, settings: BreakerSettings) -> None:
+    def __init__(
+        self,
+        settings: BreakerSettings,
+        records: dict[str, _Record] | None = None,
+        providers: dict[str, Trend] | None = None,
+    ) -> None:
         self._settings = settings
-        self._records: dict[str, _Record] = {}
-        self._providers: dict[str, Trend] = {}
+        self._records = records or {}
+        self._providers = providers or {}
         """Of all models of a provider together."""
         self._conditions: Mapping[str, Condition] = {}
         self._conditions_at: datetime | None = None
         self._latest: datetime | None = None
+
+    def renewed(self, settings: BreakerSettings, keep: Container[str]) -> "Health":
+        """The breakers under new settings; models and providers whose ids are not to be kept begin afresh.
+
+        What is kept is shared: a call that ends here counts there too.
+        """
+        return Health(
+            settings,
+            {key: record for key, record in self._records.items() if key in keep},
+            {key: trend for key, trend in self._providers.items() if key in keep},
+        )
 
     def allow(self, model_id: str, now: datetime) -> bool:
         """Tell whether a model may be asked; a yes to a half-open one is the single leave to probe it."""
@@ -178,6 +194,10 @@ class Health:
         """Take over what the books tell of earlier calls: model, provider, try. It opens no breaker."""
         for model_id, provider, row in sorted(rows, key=lambda each: each[2].at):
             self._remember(model_id, provider, row)
+
+    def knows(self, model_id: str) -> bool:
+        """Tell whether anything was noted of a model."""
+        return model_id in self._records
 
     def cooling(self, now: datetime) -> Mapping[str, float]:
         """Seconds that each model or provider must still be left alone; only those that must."""
