@@ -1,5 +1,6 @@
 """The path, end to end: every step shares one decision, and no paid call goes missing from the books."""
 
+import asyncio  # noqa: TID251 -- callers that are not anyio's cancel their tasks so
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -184,6 +185,41 @@ async def test_an_unexpected_fault_is_recorded_and_not_swallowed(
         row = await only_row(core)
 
     assert (row.status, row.outcome and row.outcome.error_code) == ("error", code)
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_caller_who_leaves_before_anybody_was_asked_owes_nothing_and_holds_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, native: bool, early: bool
+) -> None:
+    class Leaving(SqliteStore):
+        async def begin(self, intent: Intent, holds: Sequence[Hold]) -> None:
+            if native:
+                leaver.cancel()
+            else:
+                scope.cancel()
+            if early:
+                await anyio.lowlevel.checkpoint()
+            await super().begin(intent, holds)
+
+    async def ask() -> None:
+        with scope:
+            await core.router.complete(for_model(LUNA), LOCAL)
+
+    scope = anyio.CancelScope()
+    script, chosen = Script(), settings(tmp_path, budgets=[{"scope": "day", "usd": 1}])
+    async with Leaving(chosen.database) as store, scripted_core(chosen, script, store=store) as core:
+        leaver = asyncio.create_task(ask())
+        await asyncio.wait([leaver])
+        rows = [row async for row in store.calls(CallFilter())]
+        counters = await store.counters(["all"])
+
+    assert leaver.cancelled() if native else scope.cancelled_caught
+    assert script.calls == []
+    assert [row.status for row in rows] == ([] if early else ["cancelled"])
+    assert all(row.outcome and row.outcome.cost and row.outcome.cost.total_usd == 0 for row in rows)
+    assert not any(row.reserved or row.used for row in counters)
+    assert caplog.text == ""
 
 
 async def test_a_caller_who_leaves_is_recorded_as_cancelled_with_the_input_billed(tmp_path: Path) -> None:

@@ -257,14 +257,14 @@ class Books:
             return False
         return True
 
-    async def settle(self, decision: Decision, ending: Ending, *, reserved: bool) -> Bill:
-        """Price what was used and complete the intent. Never fails: a paid answer stands without its record."""
+    async def settle(self, decision: Decision, ending: Ending, *, reserved: bool | None) -> Bill:
+        """Price what was used and complete the intent, if there is one where `reserved` is `None`. Never fails."""
         finished_at = self._ambient.clock()
         bill = self._bill(decision, ending, finished_at)
         self._learn(decision, ending)
         used = (ending.model_id, ending.usage, ending.attempts)
         self.tally.count(*used, bill.cost, bill.gpt41_usd, simulated=decision.simulated)
-        if not reserved:
+        if reserved is False:
             return replace(bill, recorded=False)
         outcome = self._outcome(decision, ending, bill, finished_at)
         charged = None if bill.cost is None else round(bill.cost.total_usd * _NANO)
@@ -272,9 +272,9 @@ class Books:
             try:
                 counters = await self._store.settle(outcome, charged)
             except (StoreUnavailable, NotFound):  # the file was taken away meanwhile
-                logger.exception(
-                    "a finished call could not be recorded", extra={"request": decision.request_id}
-                )
+                if reserved is not None:
+                    facts = {"request": decision.request_id}
+                    logger.exception("a finished call could not be recorded", extra=facts)
             else:
                 left = tightest(personal(decision.standing.limits), counters) if counters else None
                 return replace(bill, left=left)

@@ -174,6 +174,18 @@ def failed(decision: Decision, error: BaseException) -> Ending:
     )
 
 
+def unasked(decision: Decision) -> Ending:
+    """Say for the books that the caller left before anybody was asked."""
+    winner = decision.choice.winner
+    return Ending(
+        status="cancelled",
+        model_id=winner.model_id,
+        provider=winner.provider,
+        usage=Usage(),
+        answered=False,
+    )
+
+
 def answer_of(
     decision: Decision, placed: Placed[Completion] | Placed[Stream], completion: Completion, bill: Bill
 ) -> Answer:

@@ -18,7 +18,7 @@ from dynaroute_mcp.calling import Calling
 from dynaroute_mcp.classifier import Classifier, SecondOpinion
 from dynaroute_mcp.classifier.conversation import last_ask
 from dynaroute_mcp.conversations import Conversations
-from dynaroute_mcp.delivery import Routed, answer_of, ended, failed
+from dynaroute_mcp.delivery import Routed, answer_of, ended, failed, unasked
 from dynaroute_mcp.errors import (
     DeadlinePassed,
     DynarouteError,
@@ -291,6 +291,9 @@ class Router:
                 decision = replace(decision, classifying=classifying)
             try:
                 return decision, await self._books.reserve(decision)
+            except anyio.get_cancelled_exc_class():
+                await self._books.settle(decision, unasked(decision), reserved=None)
+                raise
             except LimitExceeded as error:
                 downgrade = self._settings.budget_action == "downgrade" and error.limit.startswith("usd")
                 if not (downgrade and tries_left):

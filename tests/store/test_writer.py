@@ -1,5 +1,6 @@
 """Group commit, seen from its callers."""
 
+import asyncio  # noqa: TID251 -- callers that are not anyio's cancel their tasks so
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,6 +172,34 @@ async def test_entering_and_leaving_touch_no_disk(path: Path) -> None:
         pass
 
     assert files.identity(path) is None
+
+
+@pytest.mark.parametrize("room", [writer.MAX_WAITING, 1])
+async def test_a_task_that_is_cancelled_stays_until_its_row_is_decided_and_ends_cancelled(
+    path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    monkeypatch.setattr(writer, "MAX_WAITING", room)
+    async with SqliteStore(path) as store:
+        tasks = [asyncio.create_task(store.begin(intent(f"req_{number}"), [])) for number in range(3)]
+        while not store._writer._gathering.jobs:
+            await anyio.lowlevel.checkpoint()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        found = [await store.find_call(f"req_{number}") for number in range(3)]
+
+    assert all(task.cancelled() for task in tasks)
+    assert [row is not None for row in found] == [True, room > 1, room > 1]
+
+
+async def test_a_native_timeout_ends_while_the_row_is_written(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await store.begin(intent(), [])
+        found = await store.find_call("req_1")
+
+    assert found is not None
 
 
 async def test_a_cancelled_server_still_writes_what_was_waiting(path: Path) -> None:

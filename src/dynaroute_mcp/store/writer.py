@@ -89,8 +89,8 @@ class Writer:
 
         Args:
             work: the job.
-            stays: A cancelled caller still waits for its job, so that nobody is left in doubt whether it was
-                done. Without it, the job is done when its turn comes, and the caller leaves.
+            stays: A cancelled caller still waits for its job before it leaves, so that nobody is left in doubt
+                whether it was done. Without it, the job is done when its turn comes, and the caller leaves at once.
 
         Raises:
             StoreUnavailable: the batch could not be written, and none of it was.
@@ -108,10 +108,10 @@ class Writer:
             try:
                 await batch.done.wait()
             except anyio.get_cancelled_exc_class():  # a scope for each wait would be dear
-                if not stays:
-                    raise
-                with anyio.CancelScope(shield=True):
-                    await batch.done.wait()
+                if stays:
+                    with anyio.CancelScope(shield=True):
+                        await batch.done.wait()
+                raise
         finally:
             self._room.release()
         if batch.failure is not None:
