@@ -89,6 +89,30 @@ def test_a_reference_to_an_unset_variable_is_an_error_that_names_it(
         read(tmp_path, "admin_token: ${TEAM_TOKEN}", **environ)
 
 
+WEAK = ["x", "admin", "the-admin-token", "1" * 40, "adminadminadminadmin", " " * 20, "     admin-token     "]
+
+
+@pytest.mark.parametrize("token", WEAK)
+@pytest.mark.parametrize("written", ["file", "reference", "environment"])
+def test_an_admin_token_that_can_be_guessed_is_refused_with_the_way_to_make_one(
+    tmp_path: Path, token: str, written: str
+) -> None:
+    environ = {"environment": {"DYNAROUTE_ADMIN_TOKEN": token}, "reference": {"TEAM_TOKEN": token}}
+    said = {"file": f"admin_token: '{token}'", "reference": "admin_token: ${TEAM_TOKEN}"}
+    with pytest.raises(ConfigurationInvalid, match=r"admin_token: .*secrets\.token_urlsafe\(32\)") as caught:
+        read(tmp_path, said.get(written, ""), **environ.get(written, {}))
+
+    assert f"{token!r}" not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["0a1b2c3d4e5f0a1b", "b7Q_w-xY2mN8kL4pR6tV9zD3fG5hJ1sA"])
+def test_an_admin_token_of_random_characters_is_taken(tmp_path: Path, token: str) -> None:
+    settings = read(tmp_path, "", DYNAROUTE_ADMIN_TOKEN=token)
+
+    assert settings.admin_token is not None
+    assert settings.admin_token.get_secret_value() == token
+
+
 def test_an_error_never_repeats_a_secret(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationInvalid) as caught:
         read(tmp_path, "providers: {openai: {api_key: {nested: sk-very-secret}}}")

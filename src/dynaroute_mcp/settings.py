@@ -30,6 +30,10 @@ from dynaroute_mcp.vault import FROM_KEYRING, MASTER_CHARACTERS, split_masters
 
 HOME = Path("~/.dynaroute").expanduser()
 
+ADMIN_CHARACTERS: Final = 16
+ADMIN_DIFFERENT: Final = 6
+"""Characters of an admin token that differ at least: `adminadminadminadmin` has five."""
+
 
 def _expand(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, str):
@@ -55,6 +59,16 @@ def _check_masters(masters: SecretStr) -> SecretStr:
     return masters
 
 
+def _check_admin_token(token: SecretStr) -> SecretStr:
+    said = token.get_secret_value().strip()
+    if len(said) < ADMIN_CHARACTERS or len(set(said)) < ADMIN_DIFFERENT:
+        raise ValueError(
+            f"an admin token has at least {ADMIN_CHARACTERS} random characters: it opens everything; "
+            "`python -c 'import secrets; print(secrets.token_urlsafe(32))'` makes one"
+        )
+    return SecretStr(said)  # as it arrives in a header
+
+
 def _at_home(path: Path) -> Path:
     if "\0" in str(path):
         raise ValueError("no path holds a zero byte")
@@ -66,6 +80,7 @@ def _at_home(path: Path) -> Path:
 
 FromEnvironment = BeforeValidator(_expand)
 Secret = Annotated[SecretStr, FromEnvironment, Field(min_length=1)]
+AdminToken = Annotated[SecretStr, FromEnvironment, AfterValidator(_check_admin_token)]
 Master = Annotated[SecretStr, FromEnvironment, AfterValidator(_check_masters)]
 Address = Annotated[str, FromEnvironment, Field(pattern=r"^https?://[^\s@]+$", max_length=500)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
@@ -152,7 +167,8 @@ class Settings(Section):
 
     api_key: Secret | None = None
     """Whose usage this process works on; from `DYNAROUTE_API_KEY`."""
-    admin_token: Secret | None = None
+    admin_token: AdminToken | None = None
+    """Opens everything over HTTP; from `DYNAROUTE_ADMIN_TOKEN`."""
     encryption_key: Master | None = None
     """Master key under which keys' own provider keys are encrypted; from `DYNAROUTE_ENCRYPTION_KEY`."""
     database: File = HOME / "dynaroute.db"

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dynaroute_mcp.mcp_server.web import create_app
 from dynaroute_mcp.settings import Settings
 
-TOKEN = "conformance"
+TOKEN = "token-of-the-conformance-suite"
 
 
 class WithKey:

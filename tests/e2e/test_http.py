@@ -21,7 +21,7 @@ from tests.faces.mcp_clients import Era, data
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
-ADMIN = "the-admin-token"
+ADMIN = "the-operators-admin-token"
 SERVE = "import sys; from dynaroute_mcp.cli import main; main()"
 
 

@@ -21,7 +21,7 @@ from dynaroute_mcp.settings import Settings
 Era = Literal["auto", "legacy"]
 """`auto` speaks 2026-07-28, `legacy` 2025-11-25."""
 
-ADMIN = "the-admin-token"
+ADMIN = "the-operators-admin-token"
 
 
 @asynccontextmanager

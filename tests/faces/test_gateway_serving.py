@@ -23,7 +23,8 @@ from dynaroute_mcp.serving import Front, Hub, serve
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.taxonomy import Strategy
 
-ADMIN = {"Authorization": "Bearer operator"}
+TOKEN = "admin-token-of-the-operator"
+ADMIN = {"Authorization": f"Bearer {TOKEN}"}
 BODY = {"messages": [{"role": "user", "content": "Hello"}]}
 
 
@@ -54,7 +55,7 @@ async def client_of(front: Front) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 async def test_each_face_gets_its_own_requests(tmp_path: Path) -> None:
-    front = Front(settings(tmp_path, admin_token="operator"), "all", (), opener=Cores())
+    front = Front(settings(tmp_path, admin_token=TOKEN), "all", (), opener=Cores())
     async with client_of(front) as client:
         answers = {
             path: (await client.request(method, path, json={})).json()
@@ -76,7 +77,7 @@ async def test_each_face_gets_its_own_requests(tmp_path: Path) -> None:
 async def test_a_transport_that_was_not_asked_for_is_not_there(
     tmp_path: Path, transport: str, path: str
 ) -> None:
-    chosen = settings(tmp_path, admin_token="operator")
+    chosen = settings(tmp_path, admin_token=TOKEN)
     front = Front(chosen, transport, (), opener=Cores())  # type: ignore[arg-type]
     async with client_of(front) as client:
         response = await client.post(path, json={})
@@ -92,7 +93,7 @@ async def test_a_request_keeps_its_core_while_later_ones_get_the_new_one(tmp_pat
                 await go_on.wait()
 
     began, go_on = anyio.Event(), anyio.Event()
-    first = settings(tmp_path, admin_token="operator")
+    first = settings(tmp_path, admin_token=TOKEN)
     second = first.model_copy(update={"strategy": Strategy.BEST})
     cores, told = Cores(Slow()), list[str]()
     front = Front(first, "all", (), reread=lambda: second, opener=cores)
@@ -118,7 +119,7 @@ async def test_a_request_keeps_its_core_while_later_ones_get_the_new_one(tmp_pat
 
 
 async def test_a_new_admin_token_opens_both_faces_and_the_old_one_neither(tmp_path: Path) -> None:
-    first = settings(tmp_path, admin_token="operator")
+    first = settings(tmp_path, admin_token=TOKEN)
     second = first.model_copy(update={"admin_token": SecretStr("another")})
     ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
     accept = {"Accept": "application/json, text/event-stream"}
@@ -132,9 +133,9 @@ async def test_a_new_admin_token_opens_both_faces_and_the_old_one_neither(tmp_pa
         ]
 
     async with client_of(front) as client:
-        before = [await statuses("operator"), await statuses("another")]
+        before = [await statuses(TOKEN), await statuses("another")]
         await front.renew()
-        after = [await statuses("operator"), await statuses("another")]
+        after = [await statuses(TOKEN), await statuses("another")]
 
     assert before[1] == after[0] == [401, 401]
     assert 401 not in before[0] + after[1]
@@ -144,7 +145,7 @@ async def test_a_new_admin_token_opens_both_faces_and_the_old_one_neither(tmp_pa
 async def test_a_wrong_configuration_leaves_the_old_one(
     tmp_path: Path, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = settings(tmp_path, admin_token="operator")
+    first = settings(tmp_path, admin_token=TOKEN)
 
     def reread() -> Settings:
         if fault == "settings":
@@ -167,7 +168,7 @@ async def test_a_core_that_is_closed_leaves_nothing_in_memory(tmp_path: Path) ->
         gc.unfreeze()  # else those that are kept for good would not be counted
         return sum(isinstance(each, Catalog) for each in gc.get_objects())
 
-    chosen = settings(tmp_path, admin_token="operator", variables={})
+    chosen = settings(tmp_path, admin_token=TOKEN, variables={})
     front = Front(chosen, "all", (), reread=lambda: chosen)
     before = catalogs()
     async with client_of(front) as client:
@@ -183,7 +184,7 @@ async def test_a_core_that_is_closed_leaves_nothing_in_memory(tmp_path: Path) ->
 async def test_hangups_while_the_configuration_is_read_ask_for_one_more_reading(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    chosen, go_on, readings = settings(tmp_path, admin_token="operator"), threading.Event(), list[int]()
+    chosen, go_on, readings = settings(tmp_path, admin_token=TOKEN), threading.Event(), list[int]()
 
     def reread() -> Settings:
         readings.append(1)
@@ -208,9 +209,9 @@ async def test_hangups_while_the_configuration_is_read_ask_for_one_more_reading(
 
 @pytest.mark.parametrize("path", ["/mcp/other", "/sse/other", "/mcpx"])
 async def test_what_only_begins_like_an_address_of_mcp_gets_the_envelope(tmp_path: Path, path: str) -> None:
-    first = settings(tmp_path, admin_token="operator")
+    first = settings(tmp_path, admin_token=TOKEN)
     async with client_of(Front(first, "all", (), opener=Cores())) as client:
-        response = await client.get(path, headers={"Authorization": "Bearer operator"})
+        response = await client.get(path, headers={"Authorization": f"Bearer {TOKEN}"})
 
     assert response.status_code == response.json()["error"]["code"] == 404
 
