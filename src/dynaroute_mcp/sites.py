@@ -41,6 +41,11 @@ def fault(host: str, origin: str | None, allowed: Set[str]) -> Literal["host", "
     return None if asked.scheme in {"http", "https"} and known else "origin"
 
 
+def names_loopback(host: str) -> bool:
+    """Tell whether a Host header, with its port, names this machine only."""
+    return is_loopback(_name_of(host))
+
+
 @lru_cache(maxsize=_KEPT)
 def is_loopback(host: str) -> bool:
     """Tell whether a name or address can mean this machine only."""

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
 from pydantic import ValidationError
+from starlette.types import Receive, Scope, Send
 from tests.faces.gateway_door import ADMIN, CHAT, HELLO, Wire, door
 from tests.scripted import ASK, SOL, START, Script, failure
 
@@ -427,6 +429,36 @@ async def test_whoever_comes_through_a_proxy_is_not_this_machine(
         operator = await at.speaker(ADMIN).get(path, headers={header: "1.2.3.4"})
 
     assert (stranger.status_code, operator.status_code) == (401, 200)
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/health/models"])
+@pytest.mark.parametrize(
+    ("host", "http_version", "status"),
+    [
+        ("127.0.0.1:8000", "1.1", 200),
+        ("localhost", "1.1", 200),
+        ("[::1]:8000", "2", 200),
+        ("router.example", "1.1", 401),  # as Caddy and HAProxy pass it on
+        ("192.168.1.7:8000", "1.1", 401),
+        ("127.0.0.1:8000", "1.0", 401),  # as nginx asks by itself
+    ],
+)
+async def test_a_proxy_beside_the_gateway_that_says_nothing_is_not_this_machine_either(
+    tmp_path: Path, path: str, host: str, http_version: str, status: int
+) -> None:
+    async with door(tmp_path) as at:
+
+        async def proxied(scope: Scope, receive: Receive, send: Send) -> None:
+            await at.app({**scope, "http_version": http_version}, receive, send)
+
+        async def ask(**headers: str) -> int:
+            return (await client.get(path, headers={"Host": host, **headers})).status_code
+
+        transport = httpx2.ASGITransport(app=proxied, client=("127.0.0.1", 50_000))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+            stranger, operator = await ask(), await ask(Authorization=f"Bearer {ADMIN}")
+
+    assert (stranger, operator) == (status, 200)
 
 
 async def test_metrics_are_open_to_this_machine_and_to_the_admin_token(tmp_path: Path) -> None:

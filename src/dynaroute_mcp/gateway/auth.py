@@ -30,7 +30,7 @@ OPEN_PATHS: Final = frozenset({"/health", "/ready", "/openapi.json"})
 """Need no key; they tell nothing about anybody."""
 
 OPERATOR_PATHS: Final = frozenset({"/metrics", "/health/models"})
-"""Open to this machine; from elsewhere they take the admin token."""
+"""Open to this machine under a loopback Host; else they take the admin token."""
 
 FAILURES_A_MINUTE: Final = 30
 """Unknown keys of one address that are answered with 401; further ones get 429."""
@@ -114,7 +114,7 @@ class Gate:
 
     def _is_open(self, scope: Scope, headers: Mapping[str, str]) -> bool:
         if scope["path"] in OPERATOR_PATHS:
-            return sites.is_loopback(_address(scope)) and _FORWARDED.isdisjoint(headers.keys())
+            return _from_here(scope, headers)
         return scope["path"] in OPEN_PATHS
 
     async def _admit(
@@ -188,6 +188,15 @@ def _is_admin(core: Core, key: str) -> bool:
     return token is not None and hmac.compare_digest(
         key.encode("utf-8", "replace"), token.get_secret_value().encode()
     )
+
+
+def _from_here(scope: Scope, headers: Mapping[str, str]) -> bool:
+    """Whether a program of this machine asks, and no proxy here for somebody elsewhere, as far as can be told.
+
+    One that adds no header passes the asker's Host on, or speaks HTTP/1.0, as nginx long did unless told otherwise.
+    """
+    direct = _FORWARDED.isdisjoint(headers.keys()) and scope["http_version"] != "1.0"
+    return direct and sites.is_loopback(_address(scope)) and sites.names_loopback(headers.get("host", ""))
 
 
 def _address(scope: Scope) -> str:
