@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Final
 
 from dynaroute_mcp.errors import InvalidRequest, NotFound
-from dynaroute_mcp.store.base import FeedbackRow, Store
+from dynaroute_mcp.store.base import CallRow, FeedbackRow, Store
 from dynaroute_mcp.taxonomy import Category, Level
+from dynaroute_mcp.types import Caller
 
 __all__ = ["MAX_TEXT_CHARS", "Correction", "FeedbackRow", "correct", "fingerprint"]
 
@@ -39,13 +40,13 @@ class Correction:
     """Whether the prompt may be stored too."""
 
 
-async def correct(store: Store, given: Correction, *, owner: str | None, at: datetime) -> FeedbackRow:
+async def correct(store: Store, given: Correction, *, by: Caller | None, at: datetime) -> FeedbackRow:
     """Store a correction, in place of an earlier one of the same request.
 
     Args:
         store: holds the request.
         given: the correction.
-        owner: whose request it must be; `None` for the operator.
+        by: whose request it must be, and a simulated one if they come with a test key; `None` for the operator.
         at: now.
 
     Raises:
@@ -61,7 +62,7 @@ async def correct(store: Store, given: Correction, *, owner: str | None, at: dat
             f"a prompt of more than {MAX_TEXT_CHARS:,} characters is not kept", param="prompt"
         )
     call = await store.find_call(given.request_id)
-    if call is None or owner not in {None, call.intent.caller.owner}:
+    if call is None or (by is not None and not _may_see(by, call)):
         raise NotFound(f"no request {given.request_id!r} is recorded; an answer shows its id at the end")
     row = FeedbackRow(
         request_id=given.request_id,
@@ -75,3 +76,7 @@ async def correct(store: Store, given: Correction, *, owner: str | None, at: dat
     )
     await store.add_feedback(row)
     return row
+
+
+def _may_see(caller: Caller, call: CallRow) -> bool:
+    return caller.owner == call.intent.caller.owner and (call.intent.sandbox or not caller.sandbox)

@@ -111,6 +111,26 @@ async def test_a_test_key_manages_test_keys_only(tmp_path: Path) -> None:
     assert refused.status_code == 403
 
 
+async def test_a_test_key_sees_and_corrects_what_test_keys_did_only(tmp_path: Path) -> None:
+    async with door(tmp_path, Script(usage=USAGE)) as at:
+        tester = at.speaker(await at.key_for("alice", sandbox=True))
+        real, test = [row.key_id for row in await at.core.store.list_keys("alice")]
+        answers = [await client.post("/v1/chat/completions", json=HELLO) for client in (at.client, tester)]
+        kept = [answer.json()["_custom_routing_info"]["request_id"] for answer in answers]
+        paths = [f"/v1/{path}" for path in (f"keys/{real}", f"usage/{real}", f"usage/{real}/savings")]
+        refused = [(await tester.get(path)).status_code for path in paths]
+        own = [(await tester.get(path.replace(real, test))).status_code for path in paths]
+        listed = [row["key_id"] for row in (await tester.get("/v1/keys")).json()["keys"]]
+        feedback = [{"request_id": each, "prompt": "Hello", "level": 2} for each in kept]
+        corrected = [(await tester.post("/v1/feedback", json=each)).status_code for each in feedback]
+        by_real = [(await at.client.post("/v1/feedback", json=each)).status_code for each in feedback]
+
+    assert (refused, own) == ([403] * 3, [200] * 3)
+    assert listed == [test]
+    assert corrected == [404, 201]
+    assert by_real == [201, 201]
+
+
 async def test_the_operator_manages_everybodys_keys(tmp_path: Path) -> None:
     async with door(tmp_path) as at:
         operator = at.speaker(ADMIN)

@@ -295,6 +295,15 @@ async def test_a_test_key_makes_and_revokes_test_keys_only(core: Core) -> None:
     assert (await core.accounts.verify_key(live)).state == "active"
 
 
+async def test_a_test_key_lists_test_keys_only(core: Core) -> None:
+    await new_key(core, "alice")
+    test = await new_key(core, "alice", sandbox=True)
+    async with over_http(app_of(core), test) as client:
+        listed = data(await client.call_tool("dynaroute_list_api_keys", {"user_id": "alice"}))
+
+    assert [row["masked_key"][:8] for row in listed["keys"]] == ["dr_test_"]
+
+
 async def test_by_its_id_too_a_key_revokes_only_what_it_may(core: Core) -> None:
     rows = {
         name: await core.accounts.generate_key(name.split("-")[0], sandbox="test" in name)

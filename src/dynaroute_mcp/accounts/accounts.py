@@ -171,7 +171,7 @@ class Accounts:
             check_maker(by)
         return await self._revoke(row)
 
-    async def key_statuses(self, owner: str | None) -> Sequence[KeyStatus]:
+    async def key_statuses(self, owner: str | None, *, test_only: bool = False) -> Sequence[KeyStatus]:
         """List an owner's keys, or everybody's, with their states, oldest first; plan and use are left out.
 
         Behind them stands one status without a row for each key that can't be read; the log says which and
@@ -181,7 +181,8 @@ class Accounts:
             InvalidRequest: the owner is empty, too long or holds control characters.
         """
         owner = owner if owner is None else check_owner(owner)
-        known = [KeyStatus(state=self.state_of(row), row=row) for row in await self._store.list_keys(owner)]
+        rows = [row for row in await self._store.list_keys(owner) if row.sandbox or not test_only]
+        known = [KeyStatus(state=self.state_of(row), row=row) for row in rows]
         faults = await self._store.unreadable_keys(owner)
         for fault in faults.values():
             logger.warning("a key can't be read", extra={"reason": str(fault)})

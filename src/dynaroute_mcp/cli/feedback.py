@@ -74,8 +74,8 @@ def add(
 
     async def work(core: Core) -> FeedbackRow:
         caller = await core.caller()
-        owner = caller.owner if caller.key_id else None
-        return await correct(core.store, given, owner=owner, at=surroundings().ambient.clock())
+        by = caller if caller.key_id else None
+        return await correct(core.store, given, by=by, at=surroundings().ambient.clock())
 
     row = with_core(work)
     if as_json:

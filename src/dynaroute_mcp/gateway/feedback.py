@@ -50,6 +50,6 @@ async def correct_label(request: Request) -> Response:
         level=Level(body.level) if body.level else None,
         keep_text=body.keep_text,
     )
-    owner = None if session.operator else session.caller.owner
-    row = await correct(session.core.store, given, owner=owner, at=desk_of(request).clock())
+    by = None if session.operator else session.caller
+    row = await correct(session.core.store, given, by=by, at=desk_of(request).clock())
     return Response(as_json(Corrected.of(row).payload()), status_code=201, media_type="application/json")

@@ -48,7 +48,7 @@ async def make(request: Request) -> Response:
         new = await session.core.accounts.generate_key(
             owner,
             plan=body.plan,
-            sandbox=body.sandbox or _sandboxed(session),
+            sandbox=body.sandbox or session.sandboxed,
             terms=replace(NO_TERMS, **body.given()),
             by=_by(session),
         )
@@ -56,14 +56,18 @@ async def make(request: Request) -> Response:
 
 
 async def list_keys(request: Request) -> Response:
-    """List an owner's keys, masked; with the admin token those of everybody, unless `user_id` names one."""
+    """List an owner's keys, masked; with the admin token those of everybody, unless `user_id` names one.
+
+    A test key lists test keys only.
+    """
     session = session_of(request)
     owner = request.query_params.get("user_id")
     if owner is None and not session.operator:
         owner = session.caller.owner
     if owner is not None:
         session.must_own(owner.strip())
-    return _shown(DetailedKeyList.of(owner or "*", await session.core.accounts.key_statuses(owner)))
+    rows = await session.core.accounts.key_statuses(owner, test_only=session.sandboxed)
+    return _shown(DetailedKeyList.of(owner or "*", rows))
 
 
 async def show(request: Request) -> Response:
@@ -141,20 +145,11 @@ async def remove_provider(request: Request) -> Response:
 
 
 async def _reachable(request: Request) -> KeyRow:
-    """Check that the key in the path is one that the caller may manage: a test key reaches test keys only."""
-    session, key_id = session_of(request), str(request.path_params["id"])
-    row = await session.core.accounts.get_key(key_id, None if session.operator else session.caller.owner)
-    if _sandboxed(session) and not row.sandbox:
-        raise PermissionDenied("a test key manages test keys only")
-    return row
+    return await session_of(request).key(str(request.path_params["id"]))
 
 
 def _by(session: Session) -> Caller | None:
     return None if session.operator else session.caller
-
-
-def _sandboxed(session: Session) -> bool:
-    return session.caller.sandbox and not session.operator
 
 
 def _must_come(request: Request, body: TermsBody) -> None:

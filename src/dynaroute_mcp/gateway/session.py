@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.requests import Request
 from starlette.types import Scope
 
+from dynaroute_mcp.accounts import KeyRow
 from dynaroute_mcp.errors import PermissionDenied
 from dynaroute_mcp.types import Caller
 
@@ -62,6 +63,23 @@ class Session:
             raise PermissionDenied(
                 "a key sees and manages its own owner's keys and usage only; use that owner's key, or the admin token"
             )
+
+    @property
+    def sandboxed(self) -> bool:
+        """Came with a test key: it sees and manages test keys only."""
+        return self.caller.sandbox and not self.operator
+
+    async def key(self, key_id: str) -> KeyRow:
+        """Find a key that the caller may see and manage.
+
+        Raises:
+            NotFound: there is none of this owner.
+            PermissionDenied: a test key asks for another kind.
+        """
+        row = await self.core.accounts.get_key(key_id, None if self.operator else self.caller.owner)
+        if self.sandboxed and not row.sandbox:
+            raise PermissionDenied("a test key sees and manages test keys only")
+        return row
 
 
 def fields_of(scope: Scope) -> Mapping[str, str]:

@@ -176,10 +176,9 @@ async def savings_of_key(request: Request) -> Response:
 async def _of_key(request: Request) -> tuple[str, Summary]:
     session, key_id = session_of(request), str(request.path_params["id"])
     period = _period(request)
-    accounts, reports = session.core.accounts, session.core.reports
-    row = await accounts.get_key(key_id, None if session.operator else session.caller.owner)
+    row = await session.key(key_id)
     owner = Caller(owner=row.owner, sandbox=row.sandbox)
-    return key_id, await reports.usage(owner, period, key_id=key_id)
+    return key_id, await session.core.reports.usage(owner, period, key_id=key_id)
 
 
 def _report(summary: Summary, subscription: Subscription) -> UsageReport:

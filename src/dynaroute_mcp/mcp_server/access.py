@@ -74,7 +74,7 @@ class Visitor:
 
     @property
     def sandboxed(self) -> bool:
-        """A test key: what it makes or revokes is test keys only."""
+        """A test key: what it sees, makes or revokes is test keys only."""
         return self.caller is not None and self.caller.sandbox
 
 
