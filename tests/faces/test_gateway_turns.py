@@ -240,3 +240,63 @@ async def test_an_unlimited_figure_has_no_header(tmp_path: Path, field: str, kep
     assert kept in headers_of(subscription.left, at.time.now())
     assert kept not in headers_of(others, at.time.now())
     assert headers_of({}, at.time.now()) == {}
+
+
+def part_of(kind: str, value: object) -> dict[str, object]:
+    return {"messages": [{"role": "user", "content": [{"type": kind, kind: value}]}]}
+
+
+@pytest.mark.parametrize("address", ["https://a.example/x.png", "data:image/png;base64,AAAA"])
+async def test_a_picture_may_come_as_its_address_alone(tmp_path: Path, address: str) -> None:
+    async with door(tmp_path) as at:
+        bare = await at.chat(**part_of("image_url", address))
+        whole = await at.chat(**part_of("image_url", {"url": address}))
+    first, second = (call.request.messages for call in at.script.calls)
+
+    assert (bare.status_code, whole.status_code) == (200, 200)
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"n": 2}, "n: a request has one answer; leave `n` out, and send the request again for another"),
+        ({"n": "two"}, "n: send a whole number"),
+        (
+            part_of("file", {"file_id": "file-1"}),
+            "messages[0].content[0].file: a file that a provider keeps (`file_id`) can't be reached from here; "
+            "send it whole as `file_data`, such as `data:application/pdf;base64,...`",
+        ),
+        (
+            part_of("file", {"file_data": "https://a.example/a.pdf"}),
+            "messages[0].content[0].file.file_data: send the file itself as `data:application/pdf;base64,...`; "
+            "it is fetched from nowhere",
+        ),
+        (
+            part_of("image_url", "file:///etc/passwd"),
+            "messages[0].content[0].image_url: send an http(s) address, or the picture itself as "
+            "`data:image/png;base64,...`",
+        ),
+        (part_of("image_url", {}), "messages[0].content[0].image_url.url: this field is missing"),
+        (
+            part_of("input_audio", {"data": "AA"}),
+            "messages[0].content[0]: 'type' must be one of 'text', 'image_url', 'file'",
+        ),
+        ({"messages": ["Hello"]}, "messages[0]: send an object"),
+        ({"messages": [{"content": "Hello"}]}, "messages[0]: 'role' is missing"),
+        ({"temperature": 3}, "temperature: send 2 or less"),
+        ({"tool_choice": "any"}, "tool_choice: send 'auto', 'none' or 'required'"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "what is it"}}]},
+            "tools[0].function.name: send 1 to 128 letters, digits, `_`, `-`, `.` or `:`",
+        ),
+    ],
+)
+async def test_a_field_that_does_not_fit_is_refused_in_words_that_say_what_to_send(
+    tmp_path: Path, body: dict[str, object], said: str
+) -> None:
+    async with door(tmp_path) as at:
+        response = await at.chat(**body)
+
+    assert response.status_code == 400
+    assert response.json()["error"]["message"] == said

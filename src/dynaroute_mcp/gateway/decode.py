@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from dynaroute_mcp.gateway import wire
+from dynaroute_mcp.gateway.faults import told
 from dynaroute_mcp.gateway.refusal import Refusal
 from dynaroute_mcp.results import is_crowded
 from dynaroute_mcp.taxonomy import Level, Strategy
@@ -93,11 +94,11 @@ def body_of(model: type[B], raw: bytes) -> B:
 
 def explained(error: ValidationError, values: object) -> Refusal:
     """Say which field is at fault and what it takes, without showing what it held."""
-    details = error.errors(include_url=False, include_input=False, include_context=False)
+    details = error.errors(include_url=False, include_input=False)
     param, problem = max(
         ((_path(each, values), each) for each in details), key=lambda found: _depth(found[0])
     )
-    message = f"{param or 'body'}: {problem['msg'].removeprefix('Value error, ')}"[:_MAX_SHOWN]
+    message = f"{param or 'body'}: {told(problem)}"[:_MAX_SHOWN]
     return Refusal(400, message, reason="invalid_request", param=param or None)
 
 
@@ -245,11 +246,12 @@ def _part(part: wire.TextPart | wire.ImagePart | wire.FilePart) -> Part:
     if isinstance(part, wire.FilePart):
         media_type, data = _split(part.file.file_data)
         return Document(media_type=media_type, name=part.file.filename, data=data, cache_ttl=ttl)
-    url = part.image_url.url
+    given = part.image_url
+    url, detail = (given, None) if isinstance(given, str) else (given.url, given.detail)
     if not url.startswith("data:"):
-        return Image(url=url, detail=part.image_url.detail, cache_ttl=ttl)
+        return Image(url=url, detail=detail, cache_ttl=ttl)
     media_type, data = _split(url)
-    return Image(data=data, media_type=media_type, detail=part.image_url.detail, cache_ttl=ttl)
+    return Image(data=data, media_type=media_type, detail=detail, cache_ttl=ttl)
 
 
 def _split(data_url: str) -> tuple[str, str]:

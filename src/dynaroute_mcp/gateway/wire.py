@@ -8,8 +8,9 @@ them.
 from difflib import get_close_matches
 from typing import Annotated, Final, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from dynaroute_mcp.gateway.substance import SUBSTANCE
 from dynaroute_mcp.taxonomy import Category, Strategy
 from dynaroute_mcp.types import Effort
 
@@ -27,8 +28,13 @@ REFUSED: Final = {
 }
 """Fields that would change what the answer is, and can't be honoured."""
 
-DataUrl = Annotated[str, Field(pattern=r"^data:[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(;[A-Za-z0-9.+=-]+)*;base64,")]
-Name = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_.:-]{1,128}$")]
+DATA: Final = r"^data:[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(;[A-Za-z0-9.+=-]+)*;base64,"
+IMAGE: Final = r"^(https?://[!-~]|data:image/[A-Za-z0-9.+-]+;base64,[A-Za-z0-9+/=])"
+NAME: Final = r"^[a-zA-Z0-9_.:-]{1,128}$"
+SCHEMA_NAME: Final = r"^[a-zA-Z0-9_-]{1,64}$"
+
+ImageAddress = Annotated[str, Field(pattern=IMAGE)]
+Name = Annotated[str, Field(pattern=NAME)]
 _T = TypeVar("_T")
 Listed = Annotated[list[_T], Field(fail_fast=True)]
 """A list that is read up to its first fault: millions of faults would take gigabytes to be told."""
@@ -39,6 +45,13 @@ Label = Annotated[str, Field(max_length=1_000)] | None
 def integral(value: object) -> object:
     """Take 100.0 for 100: to JSON they are one number."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _one(value: object) -> object:
+    number = integral(value)
+    if type(number) is int and number != 1:
+        raise ValueError("a request has one answer; leave `n` out, and send the request again for another")
+    return number
 
 
 def _category(value: object) -> object:
@@ -100,7 +113,7 @@ class TextPart(Said):
 class ImageUrl(Wire):
     """Where a picture is: an http(s) address, or the picture itself as a data URL."""
 
-    url: Annotated[str, Field(pattern=r"^(https?://[!-~]|data:image/[A-Za-z0-9.+-]+;base64,[A-Za-z0-9+/=])")]
+    url: ImageAddress
     detail: Literal["auto", "low", "high", "original"] | None = None
 
 
@@ -108,14 +121,25 @@ class ImagePart(Said):
     """A picture."""
 
     type: Literal["image_url"]
-    image_url: ImageUrl
+    image_url: ImageAddress | ImageUrl
+    """OpenAI has the object only; Mistral and others take the address alone too."""
 
 
 class FileContent(Wire):
     """A file by content. Files kept at a provider (`file_id`) can't be reached from here."""
 
-    file_data: DataUrl
+    file_data: Annotated[str, Field(pattern=DATA)]
     filename: Annotated[str, Field(max_length=255)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_content(cls, value: object) -> object:
+        if isinstance(value, dict) and value.get("file_id") and not value.get("file_data"):
+            raise ValueError(
+                "a file that a provider keeps (`file_id`) can't be reached from here; "
+                "send it whole as `file_data`, such as `data:application/pdf;base64,...`"
+            )
+        return value
 
 
 class FilePart(Said):
@@ -261,7 +285,7 @@ class JsonSchema(Wire):
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", protected_namespaces=())
 
-    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")] = "answer"
+    name: Annotated[str, Field(pattern=SCHEMA_NAME)] = "answer"
     description: str | None = None
     schema_: Annotated[dict[str, object], Field(alias="schema")]
     strict: bool | None = None
@@ -288,36 +312,6 @@ class StreamOptions(Wire):
 
 # ---------------------------------------------------------------- the body
 
-_BLANK: Final[dict[str, JsonValue]] = {"type": "string", "pattern": r"^\s*$"}
-_NULL: Final[dict[str, JsonValue]] = {"type": "null"}
-_NONE: Final[dict[str, JsonValue]] = {"anyOf": [_NULL, {"type": "array", "maxItems": 0}]}
-_BLANK_PART: Final[dict[str, JsonValue]] = {
-    "anyOf": [
-        {"properties": {"type": {"const": "text"}, "text": _BLANK}, "required": ["type"]},
-        {"properties": {"type": {"const": "refusal"}, "refusal": _BLANK}, "required": ["type"]},
-    ]
-}
-_BLANK_CONTENT: Final[dict[str, JsonValue]] = {
-    "anyOf": [_NULL, _BLANK, {"type": "array", "items": _BLANK_PART}]
-}
-_NOTHING: Final[dict[str, JsonValue]] = {
-    "anyOf": [
-        {"properties": {"role": {"enum": ["system", "developer", "user"]}, "content": _BLANK_CONTENT}},
-        {
-            "properties": {
-                "role": {"const": "assistant"},
-                "content": _BLANK_CONTENT,
-                "refusal": {"anyOf": [_NULL, _BLANK]},
-                "tool_calls": _NONE,
-                "reasoning_content": {"anyOf": [_NULL, {"type": "string", "maxLength": 0}]},
-                "reasoning_details": _NONE,
-            }
-        },
-    ]
-}
-_SUBSTANCE: Final[dict[str, JsonValue]] = {"not": {"items": _NOTHING}}
-"""What the core demands of messages: that one of them says something."""
-
 
 class ChatBody(Wire):
     """The body of `POST /v1/chat/completions`: OpenAI's fields, and those of the router."""
@@ -325,7 +319,7 @@ class ChatBody(Wire):
     model_config = ConfigDict(extra="allow")
 
     messages: Annotated[
-        list[AnyMessage], Field(min_length=1, max_length=MAX_MESSAGES, json_schema_extra=_SUBSTANCE)
+        list[AnyMessage], Field(min_length=1, max_length=MAX_MESSAGES, json_schema_extra=SUBSTANCE)
     ]
     model: Annotated[str, Field(max_length=200)] | None = None
     """A model by any of its names; `auto`, `router` or nothing lets the router choose."""
@@ -344,7 +338,7 @@ class ChatBody(Wire):
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20), BeforeValidator(integral)] | None = None
-    n: Annotated[int, Field(ge=1, le=1), BeforeValidator(integral)] | None = None
+    n: Annotated[int, Field(ge=1, le=1), BeforeValidator(_one)] | None = None
     """One answer per request; ask again for another."""
     modalities: Listed[Literal["text"]] | None = None
     """Answers are text."""
