@@ -41,7 +41,10 @@ def praise(situation: Situation, verdict: Verdict) -> str:
         return f"{winner.model_id} ({about}): {verdict.lead.note}"
     demand = f"{label.category} at level {verdict.level} (quality {verdict.demanded:.2f})"
     hint = _hint(situation, winner)
-    count = len(verdict.ranking.good)
+    heedless = verdict.ranking.heedless
+    count = len(verdict.ranking.good) - len(heedless)
+    if heedless:
+        demand += " and take `stop`"
     if not count:
         return f"{winner.model_id} ({about}) comes closest to {demand}; no model at hand meets it{hint}"
     how = "the best" if situation.strategy is Strategy.BEST else "the cheapest"

@@ -32,6 +32,8 @@ class Ranking:
     """The others, best first."""
     crowded: tuple[Contender, ...] = ()
     """Those whose thinking is expected to leave too little room for an answer, where others are left; best first."""
+    heedless: tuple[Contender, ...] = ()
+    """The last of the good ones: they would leave the caller's `stop` out, and others of them would not."""
     overtaken: Contender | None = None
     """Who would be first by cost alone, where a near equal that is faster goes before it."""
 
@@ -57,6 +59,7 @@ class Lead:
 def rank(situation: Situation, contenders: Iterable[Contender], demanded: float) -> Ranking:
     """Order contenders: those that meet the demand by the strategy, then the others by quality.
 
+    Of those that meet the demand the ones that take the caller's `stop` come first.
     Behind all others stand those that are expected to use `max_tokens` up before they answer.
     """
     impaired = handicap(situation)
@@ -79,11 +82,25 @@ def rank(situation: Situation, contenders: Iterable[Contender], demanded: float)
     else:
         good.sort(key=by_cost)
     weak.sort(key=by_quality)
-    first = None if situation.strategy is Strategy.BEST else faster(situation, good, liking(situation))
-    if first is None:
-        return Ranking(good=tuple(good), weak=tuple(weak), crowded=tuple(crowded))
-    rest = (each for each in good if each is not first)
-    return Ranking(good=(first, *rest), weak=tuple(weak), crowded=tuple(crowded), overtaken=good[0])
+    heeding = heedful(situation, good)
+    heedless = tuple(each for each in good if each not in heeding) if len(heeding) < len(good) else ()
+    first = None if situation.strategy is Strategy.BEST else faster(situation, heeding, liking(situation))
+    rest = (*(each for each in heeding if each is not first), *heedless)
+    return Ranking(
+        good=rest if first is None else (first, *rest),
+        weak=tuple(weak),
+        crowded=tuple(crowded),
+        heedless=heedless,
+        overtaken=None if first is None else heeding[0],
+    )
+
+
+def heedful(situation: Situation, contenders: Sequence[Contender]) -> Sequence[Contender]:
+    """Those that take the caller's `stop`; all where none is asked, or nobody takes it."""
+    if not situation.request.parameters.stop:
+        return contenders
+    models = situation.catalog.by_id
+    return [each for each in contenders if models[each.model_id].constraints.stop_sequences] or contenders
 
 
 def cost_key(situation: Situation, impaired: Impairment | None = None) -> Callable[[Contender], CostKey]:
@@ -137,7 +154,7 @@ def chain_from(winner: Contender, ranking: Ranking, fallbacks: int) -> tuple[Con
         numbered = []
         for contender in group:
             if contender is not winner:
-                numbered.append((seen[contender.provider], contender))
+                numbered.append(((contender in ranking.heedless, seen[contender.provider]), contender))
                 seen[contender.provider] += 1
         rest += [contender for _, contender in nsmallest(fallbacks, numbered, key=lambda pair: pair[0])]
     return (winner, *rest[:fallbacks])

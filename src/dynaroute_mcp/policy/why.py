@@ -15,7 +15,7 @@ from dynaroute_mcp.policy.condition import ailment, answer_s
 from dynaroute_mcp.policy.demand import demanded_quality
 from dynaroute_mcp.policy.estimate import Contender, Terms, candidate
 from dynaroute_mcp.policy.filters import Objection, Screen
-from dynaroute_mcp.policy.rank import better_than, cheaper_than, cost_key, crowding, liking
+from dynaroute_mcp.policy.rank import better_than, cheaper_than, cost_key, crowding, heedful, liking
 from dynaroute_mcp.policy.situation import Situation
 from dynaroute_mcp.policy.verdict import Verdict
 from dynaroute_mcp.policy.wording import dollars
@@ -121,7 +121,8 @@ class Why:
         """The nearest of those that were ranked behind the winner."""
         situation, verdict = self._situation, self._verdict
         ailing = any(each.degraded for each in situation.conditions.values())
-        weighed = ailing or verdict.ranking.overtaken is not None or bool(verdict.ranking.crowded)
+        ranking = verdict.ranking
+        weighed = ailing or ranking.overtaken is not None or bool(ranking.crowded or ranking.heedless)
         favoured = situation.preferences.prefer or situation.settings.prefer
         behind = [each for each in verdict.ranking.order[: most + 1] if each is not verdict.winner][:most]
         if not (weighed or favoured):
@@ -233,6 +234,8 @@ def _drawback(situation: Situation, verdict: Verdict, loser: Contender) -> str |
         return ill
     if loser.crowded and verdict.ranking.crowded:
         return crowding(loser)
+    if loser in verdict.ranking.heedless and verdict.winner not in verdict.ranking.heedless:
+        return "it leaves `stop` out"
     if verdict.ranking.overtaken is None:
         return None
     mine, theirs = answer_s(situation, verdict.winner), answer_s(situation, loser)
@@ -254,7 +257,8 @@ def _neighbouring(situation: Situation, verdict: Verdict) -> Iterator[tuple[Leve
         lower = Level(level - 1)
         least = demanded(lower)
         enough = [*ranking.good[:1], *(each for each in ranking.weak if each.quality >= least)]
-        yield lower, min(enough, key=cost_key(situation)) if enough else ranking.order[0]
+        near = heedful(situation, enough)
+        yield lower, min(near, key=cost_key(situation)) if near else ranking.order[0]
     if level < Level.L5:
         higher = Level(level + 1)
         least = demanded(higher)
