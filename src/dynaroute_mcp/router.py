@@ -32,8 +32,8 @@ from dynaroute_mcp.policy import Pin, Situation, choose
 from dynaroute_mcp.refining import charged, question, refined
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.taxonomy import Category, Level
-from dynaroute_mcp.tokens import estimate_marked, estimate_request
-from dynaroute_mcp.types import Ambient, Answer, Caller, ChatRequest, Choice, Classification, Cost, Text
+from dynaroute_mcp.tokens import estimate_prompt
+from dynaroute_mcp.types import Ambient, Answer, Caller, ChatRequest, Choice, Classification, Cost
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class Router:
         """
         started_at, started = self._ambient.clock(), self._ambient.monotonic()
         ask = last_ask(request.messages)
-        if not ask.strip() and not _has_substance(request):
+        if not ask.strip() and not request.has_substance:
             raise InvalidRequest("the prompt is empty; say what you want answered", param="prompt")
         await self._availability.ready()
         wishes = request.routing
@@ -362,8 +362,8 @@ class Router:
 
     async def _tokens(self, request: ChatRequest) -> tuple[int, int]:
         if sum(len(message.text) for message in request.messages) <= _INLINE_CHARS:
-            return _estimated(request)
-        return await anyio.to_thread.run_sync(_estimated, request)
+            return estimate_prompt(request)
+        return await anyio.to_thread.run_sync(estimate_prompt, request)
 
     def _remember(self, request: ChatRequest, decision: Decision, answer: Answer) -> None:
         """Keep the conversation on its model, unless a failure and not the choice brought it there."""
@@ -395,14 +395,3 @@ class Router:
         while len(apart) > _KEPT_APART:
             apart.popitem(last=False)
         return replace(self._real, calling=self._real.calling.apart(own.endpoints, health), health=health)
-
-
-def _estimated(request: ChatRequest) -> tuple[int, int]:
-    """Tokens of the prompt, and those of it that are marked."""
-    tokens = estimate_request(request)
-    return tokens, estimate_marked(request, tokens)
-
-
-def _has_substance(request: ChatRequest) -> bool:
-    parts = [part for message in request.messages for part in message.parts]
-    return any(not isinstance(part, Text) or part.text.strip() for part in parts)

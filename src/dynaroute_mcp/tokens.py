@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EXACT_MAX_CHARS",
     "estimate_marked",
+    "estimate_prompt",
     "estimate_request",
     "estimate_tokens",
     "exact_tokens",
@@ -116,6 +117,12 @@ def estimate_request(request: ChatRequest) -> int:
     if request.response_format is not None and request.response_format.schema is not None:
         total += estimate_tokens(_json(request.response_format.schema))
     return total
+
+
+def estimate_prompt(request: ChatRequest) -> tuple[int, int]:
+    """Estimate the tokens of the prompt, and those of it that are to be cached."""
+    tokens = estimate_request(request)
+    return tokens, estimate_marked(request, tokens)
 
 
 def estimate_marked(request: ChatRequest, input_tokens: int) -> int:

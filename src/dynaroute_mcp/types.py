@@ -225,6 +225,12 @@ class ChatRequest:
     routing: Routing = field(default_factory=Routing)
 
     @property
+    def has_substance(self) -> bool:
+        """Whether there is anything in it but blank text."""
+        parts = (part for message in self.messages for part in message.parts)
+        return any(not isinstance(part, Text) or part.text.strip() for part in parts)
+
+    @property
     def cache_ttls(self) -> frozenset[CacheTtl]:
         """How long parts of the prompt are to be cached; empty where no part is marked."""
         parts = (part for message in self.messages for part in message.parts)
