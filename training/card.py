@@ -14,7 +14,7 @@ Part = tuple[list[data.Row], tuple[list[Guess], list[Label]]]
 
 _ABOUT: Final = """# Model card: the local classifier
 
-Written by `python -m training.fit --public DIR --work DIR`; do not edit. The weights' hashes, the hashes of what they
+Written by `python -m training.fit --public DIR`; do not edit. The weights' hashes, the hashes of what they
 were made from and these figures are in `manifest.json`.
 
 **Job.** From the text of the last human ask to probabilities over 31 categories and five levels. Tier 1 is asked
@@ -212,13 +212,11 @@ def write(result: dict[str, object], parts: dict[str, Part], head: Head, second:
         f"## Figures\n\n{_summary(result)}",
         f"{_steps(result)}",
         f"Temperatures of tier 1: {head.category_temperature} (categories), {head.level_temperature} (levels).\n",
+        f"Tier 2 is asked below a confidence of {second['threshold']}. Weights of both opinions, for categories and "
+        f"levels: {_weights(second['english'])} (English), {_weights(second['others'])} (other languages).\n",
+        "## Tier 1, measuring set and fold\n",
+        *_sections(parts, ""),
+        "## Tiers 1 and 2, measuring set and fold\n",
+        *_sections(parts, ", both tiers"),
     ]
-    if second:
-        sections.append(
-            f"Tier 2 is asked below a confidence of {second['threshold']}. Weights of both opinions, for categories and "
-            f"levels: {_weights(second['english'])} (English), {_weights(second['others'])} (other languages).\n"
-        )
-    sections += ["## Tier 1, measuring set and fold\n", *_sections(parts, "")]
-    if second:
-        sections += ["## Tiers 1 and 2, measuring set and fold\n", *_sections(parts, ", both tiers")]
     CARD.write_text("\n".join([*sections, _LIMITS]), "utf-8")

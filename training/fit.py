@@ -1,8 +1,9 @@
 """Fits the local classifier and writes its weights, those of the second tier, the manifest and the model card.
 
 `python -m training.fit` fits on the repository's own corpus and only prints figures. With `--public DIR` it fits on
-everything that the model card names, prints what each part of it adds and writes the first tier's files; with
-`--work DIR`, where `training.teacher` left its weights, the second tier's too. About ten minutes.
+everything that the model card names, prints what each part of it adds and writes the files of both tiers. What the teacher
+learnt is an input: its opinions lie here, its weights in `accurate/`. With `--work DIR`, where `training.teacher` left new
+ones, these are made into `accurate/`'s first. About ten minutes on two cores.
 """
 
 import argparse
@@ -202,12 +203,13 @@ def first_tier(folder: Path, gold: list[data.Row], extra: list[data.Row]) -> tup
 
 
 def second_tier(
-    work: Path, folder: Path, folded: Folded, weights: Weights, parts: Parts
+    work: Path | None, folder: Path, folded: Folded, weights: Weights, parts: Parts
 ) -> dict[str, object]:
-    """Write the second tier's files, find how to use it, and add the figures of both tiers to the parts."""
+    """Find how to use the second tier, write it beside its weights, and add the figures of both tiers to the parts."""
     from training import accurate, blend
 
-    accurate.make(work, folder)
+    if work:
+        accurate.make(work, folder)
     unseen = [row for row in data.public(folder) if row.source not in data.FITTED]
     foreign = [row for row in (*unseen, *data.held_out()) if data.is_foreign(row.prompt)]
     head = accurate.write(blend.head(folded.kept, foreign, LocalClassifier(folded.weights)))
@@ -240,7 +242,7 @@ def main() -> None:
     weights, parts, folded = first_tier(options.public, gold, corrected)
     content = dump(weights)
     WEIGHTS.write_bytes(content)
-    head = second_tier(options.work, options.public, folded, weights, parts) if options.work else {}
+    head = second_tier(options.work, options.public, folded, weights, parts)
     result: dict[str, object] = {name: figures(*answers) for name, (_, answers) in parts.items()}
     for name, found in result.items():
         print(f"{name}:", found, flush=True)

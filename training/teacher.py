@@ -1,9 +1,10 @@
 """Fine-tunes the second tier, which is the first tier's teacher too: an encoder for English, one for all other languages.
 
 They are ten layers of all-mpnet-base-v2 (Apache-2.0) and multilingual-e5-small (MIT, `training/polyglot.py`).
-`python -m training.teacher --public DIR --work DIR` goes on where it was stopped, pass by pass; about 70 and 25 minutes
-on two cores that other work shared. In the end it writes `teacher.npz`: a hash of every prompt and a row of logits, no text.
-`python -m training.fit` makes the second tier's files from the weights in `--work`.
+`python -m training.teacher --public DIR --work DIR` goes on where it was stopped, pass by pass: about 70 and 25 minutes
+on two shared Xeon cores with AMX, half as fast on two without. In the end it writes
+`teacher.npz`: a hash of every prompt and a row of logits, no text. `python -m training.fit --public DIR --work DIR` makes
+the second tier's files from the weights in `--work`; without new ones it takes the teacher as it lies here.
 """
 
 import argparse
