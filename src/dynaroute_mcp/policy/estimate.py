@@ -75,8 +75,6 @@ class Terms:
     """Bound on the output, before a model's own."""
     cache_ttls: frozenset[CacheTtl]
     """How long parts of the prompt are to be cached."""
-    on_demand: frozenset[str]
-    """Ids of providers that cache only what is marked."""
 
 
 def terms(situation: Situation) -> Terms:
@@ -92,9 +90,6 @@ def terms(situation: Situation) -> Terms:
         input_tokens=ceil(situation.input_tokens * situation.catalog.ladder.input_margin),
         output_tokens=situation.settings.calls.max_output_tokens if asked is None else asked,
         cache_ttls=situation.request.cache_ttls,
-        on_demand=frozenset(
-            provider.id for provider in situation.catalog.providers.values() if provider.caches_on_demand
-        ),
     )
 
 
@@ -148,9 +143,9 @@ def call_cost(
         if not stays and not situation.marked_tokens:
             return prompt * step.input + output_tokens * step.output
         warm_tokens = pin.warm_tokens if pin is not None and stays else 0
-    cached, marked = prompt, _marked(situation, money, each)
-    if each.provider in money.on_demand and (marked or not stays):
-        cached = marked
+    on_demand = situation.catalog.providers[each.provider].caches_on_demand
+    marked = _marked(situation, each) if on_demand else 0
+    cached = marked if on_demand and (marked or not stays) else prompt
     warm = min(warm_tokens, cached)
     written = max(marked - warm, 0)
     # Of both kinds, the marks of five minutes stand last: where a conversation grows, they are what is written.
@@ -160,10 +155,8 @@ def call_cost(
     )
 
 
-def _marked(situation: Situation, money: Terms, each: Entrant | Contender) -> int:
-    """How much of the prompt a model caches because it is marked."""
-    if not situation.marked_tokens or each.provider not in money.on_demand:
-        return 0
+def _marked(situation: Situation, each: Entrant | Contender) -> int:
+    """How much of the prompt a model that caches what is marked does cache."""
     least = situation.catalog.by_id[each.model_id].constraints.min_cacheable_tokens or 0
     return situation.marked_tokens if situation.marked_tokens >= least else 0
 
