@@ -23,7 +23,7 @@ DynarouteError
     ├── ProviderRateLimited       provider_rate_limited   429
     ├── ProviderUnavailable       provider_unavailable    408, 409, 5xx, 529, connection faults
     ├── ProviderTimedOut          provider_timed_out      one of our clocks ran out
-    ├── ProviderGarbled           provider_garbled        a 200 that can't be understood
+    ├── ProviderGarbled           provider_garbled        an answer that can't be understood
     └── StreamBroken              stream_broken           a stream that ended badly after its first content
 
 Decide by class and field, never by text. `code` is stable; each face has one table from code to its own
@@ -293,7 +293,7 @@ class ProviderTimedOut(ProviderError):
 
 
 class ProviderGarbled(ProviderError):
-    """A success that can't be understood: HTML, broken JSON, an empty body, no finish reason."""
+    """An answer that can't be understood: HTML, broken JSON, an empty body, no finish reason."""
 
     code = "provider_garbled"
     retry_same = True

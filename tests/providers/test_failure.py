@@ -94,6 +94,20 @@ def test_a_bare_status_decides_the_class(status: int, kind: type[ProviderError])
         (400, [{"error": {"status": "INVALID_ARGUMENT"}}], ProviderRefusedRequest),
         (400, {"code": "invalid_api_key"}, ProviderKeyRejected),
         (503, {"error": {"code": "insufficient_quota"}}, ProviderUnavailable),
+        (413, {"error": {"type": "tokens", "code": "rate_limit_exceeded"}}, ProviderRateLimited),
+        (
+            400,
+            {
+                "error": {
+                    "message": "Failed to call a function. Please adjust your prompt.",
+                    "type": "invalid_request_error",
+                    "code": "tool_use_failed",
+                    "failed_generation": '<function=message{"channel": "cli"}',
+                }
+            },
+            ProviderGarbled,
+        ),
+        (400, {"error": {"code": "json_validate_failed"}}, ProviderGarbled),
     ],
 )
 def test_typed_fields_refine_what_the_status_says(
@@ -159,6 +173,42 @@ TOO_LONG: Mapping[str, tuple[Dialect, object]] = {
             }
         },
     ),
+    "openrouter": (
+        "openai",
+        {
+            "error": {
+                "message": "This endpoint's maximum context length is 131072 tokens. However, you requested about "
+                "141607 tokens (10535 of text input, 131072 in the output). Please reduce the length of either "
+                'one, or use the "middle-out" transform to compress your prompt automatically.',
+                "code": 400,
+                "metadata": {"provider_name": "Chutes"},
+            }
+        },
+    ),
+    "vllm": (
+        "openai",
+        {
+            "object": "error",
+            "message": "This model's maximum context length is 131072 tokens. However, you requested 156632 tokens "
+            "(152536 in the messages, 4096 in the completion). Please reduce the length of the messages or "
+            "completion.",
+            "type": "BadRequestError",
+            "param": None,
+            "code": 400,
+        },
+    ),
+    "vllm of 2025-10": (
+        "openai",
+        {
+            "error": {
+                "message": "'max_tokens' or 'max_completion_tokens' is too large: 8000. This model's maximum context "
+                "length is 4096 tokens and your request has 2778 input tokens (8000 > 4096 - 2778). None",
+                "type": "BadRequestError",
+                "param": None,
+                "code": 400,
+            }
+        },
+    ),
     "xai": (
         "openai",
         {
@@ -167,7 +217,7 @@ TOO_LONG: Mapping[str, tuple[Dialect, object]] = {
         },
     ),
 }
-"""The sentences as users have reported them; `overflow` names where and when."""
+"""The sentences as users have reported them; `sentences` names where and when."""
 
 
 @pytest.mark.parametrize(("dialect", "document"), TOO_LONG.values(), ids=TOO_LONG)
@@ -210,6 +260,62 @@ def test_no_other_error_is_taken_for_a_prompt_that_is_too_long(
     status: int, dialect: Dialect, document: object
 ) -> None:
     assert type(fail(status, document, dialect=dialect)) is ProviderRefusedRequest
+
+
+BROKE = (
+    "Your credit balance is too low to access the Anthropic API. "
+    "Please go to Plans & Billing to upgrade or purchase credits."
+)
+SPENT = "You have reached your specified API usage limits. You will regain access on 2026-04-01 at 00:00 UTC."
+XAI_KEY = "Incorrect API key provided: sk***YA. You can obtain an API key from https://console.x.ai."
+XAI_UNSAFE = (
+    "Content violates usage guidelines. Team: 5d7c-1, API key ID: 8e1f-2, Model: grok-4-0709, "
+    "Failed check: SAFETY_CHECK_TYPE_BIO"
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "dialect", "document", "kind"),
+    [
+        (400, "anthropic", claude(BROKE), ProviderQuotaExhausted),
+        (400, "anthropic", claude(SPENT), ProviderQuotaExhausted),
+        (400, "anthropic", claude(f"{BROKE} messages.0: wrong"), ProviderRefusedRequest),
+        (400, "openai", claude(BROKE), ProviderRefusedRequest),
+        (
+            400,
+            "gemini",
+            {
+                "error": {
+                    "code": 400,
+                    "message": "User location is not supported for the API use.",
+                    "status": "FAILED_PRECONDITION",
+                }
+            },
+            ProviderKeyRejected,
+        ),
+        (
+            400,
+            "openai",
+            {"code": "Client specified an invalid argument", "error": XAI_KEY},
+            ProviderKeyRejected,
+        ),
+        (
+            403,
+            "openai",
+            {"code": "The caller does not have permission to execute the operation", "error": XAI_UNSAFE},
+            ProviderContentBlocked,
+        ),
+        (400, "openai", {"error": XAI_UNSAFE}, ProviderRefusedRequest),
+        (403, "openai", {"error": "Your team is blocked."}, ProviderKeyRejected),
+    ],
+)
+def test_trouble_with_the_account_is_known_by_its_providers_own_sentence(
+    status: int, dialect: Dialect, document: object, kind: type[ProviderError]
+) -> None:
+    error = fail(status, document, dialect=dialect)
+
+    assert type(error) is kind
+    assert not {"credit", "2026-04-01", "sk***YA", "5d7c-1"} & set(str(error).replace(",", "").split())
 
 
 @pytest.mark.parametrize(

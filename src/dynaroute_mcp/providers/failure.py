@@ -1,6 +1,6 @@
 """A failure at a provider, made into our error by status and typed fields, not by the words of its message.
 
-The one exception is the sentence by which some tell that a prompt is too long; see `overflow`.
+The one exception is what some providers tell by a sentence alone; see `sentences`.
 
 Messages are ours: a provider's own text may hold the key or the prompt. From its error body only short code
 words are shown (letters and underscores), and only when they are no part of the key.
@@ -29,8 +29,8 @@ from dynaroute_mcp.errors import (
     ProviderUnavailable,
 )
 from dynaroute_mcp.providers.base import Call
-from dynaroute_mcp.providers.overflow import is_overflow
 from dynaroute_mcp.providers.parsing import Theirs, Unparsable, dump_json, parse_json
+from dynaroute_mcp.providers.sentences import meaning
 
 Reply = TypeVar("Reply", bound=Theirs)
 
@@ -38,8 +38,8 @@ MAX_RETRY_AFTER_S = 86_400.0
 """A longer wait is cut to a day: it means 'not now' all the same."""
 
 # The code words that decide where the status alone would mislead, from the error pages of OpenAI, Anthropic
-# (billing), Google (ErrorInfo reasons), Groq (decommissioned), Mistral (invalid_model), Moonshot
-# (exceeded_current_...) and DashScope (arrearage, inspection), and from llama.cpp's server
+# (billing), Google (ErrorInfo reasons), Groq (decommissioned, and what its model wrote), Mistral (invalid_model),
+# Moonshot (exceeded_current_...) and DashScope (arrearage, inspection), and from llama.cpp's server
 # (exceed_context_...).
 _BY_WORD: Mapping[str, type[ProviderError]] = {
     "context_length_exceeded": ProviderContextOverflow,
@@ -60,6 +60,12 @@ _BY_WORD: Mapping[str, type[ProviderError]] = {
     "model_not_found": ProviderModelMissing,
     "model_decommissioned": ProviderModelMissing,
     "invalid_model": ProviderModelMissing,
+    # A 413 of Groq's: more than a minute's tokens (continuedev/continue#10218, 2026-02-05).
+    "rate_limit_exceeded": ProviderRateLimited,
+    # 400s of Groq's: its model wrote no call, or no JSON (sipeed/picoclaw#748; console.groq.com/docs/tool-use).
+    "tool_use_failed": ProviderGarbled,
+    "json_validate_failed": ProviderGarbled,
+    "output_parse_failed": ProviderGarbled,
 }
 
 _BY_STATUS: Mapping[int, type[ProviderError]] = {
@@ -107,12 +113,12 @@ _ADVICE: Mapping[type[ProviderError], str] = {
     ProviderQuotaExhausted: "the account's quota or balance is used up; top it up",
     ProviderModelMissing: "the provider does not serve this model to this key",
     ProviderRateLimited: "too many requests; it cools down",
+    ProviderGarbled: "the model wrote a tool call or JSON that can't be used",
     ProviderUnavailable: "the provider has a fault of its own; try again later",
 }
 
 _REDIRECTS = range(300, 400)
 _SUCCESSES = 200
-_BAD_REQUEST = 400
 _SERVER_FAULTS = 500
 _WORD = re.compile(r"[a-z][a-z_]{1,47}")
 _PARAMETER = re.compile(r"(?=.{1,60}$)[a-z][a-z_]*(?:\.[a-z_]+|\[[0-9]{1,4}\])*")
@@ -222,9 +228,8 @@ def json_text(call: Call, value: object) -> str:
 def _named(call: Call, *, status: int | None, document: object, retry_after_s: float | None) -> ProviderError:
     words = list(_words(call, document))
     kind = _kind(status, words, flagged=_was_flagged(document))
-    if kind is ProviderRefusedRequest and status == _BAD_REQUEST:
-        too_long = is_overflow(call.endpoint.provider.dialect, _error_object(document))
-        kind = ProviderContextOverflow if too_long else kind
+    if kind is _BY_STATUS.get(status or 0):
+        kind = meaning(call.endpoint.provider.dialect, status, _error_object(document)) or kind
     if status is not None and status in _REDIRECTS:
         why = "redirects are not followed, because they could carry the key elsewhere; check the base URL"
     else:
