@@ -17,6 +17,7 @@ EXTRAS = Parameters(
     prompt_cache_key="k1",
     store=True,
     metadata={"team": "a"},
+    logit_bias={"1": 2.0},
     logprobs=True,
     top_logprobs=2,
 )
@@ -26,6 +27,7 @@ WORDS: dict[str, Any] = {
     "prompt_cache_key": "k1",
     "store": True,
     "metadata": {"team": "a"},
+    "logit_bias": {"1": 2.0},
     "logprobs": True,
     "top_logprobs": 2,
 }
@@ -82,7 +84,14 @@ async def test_the_responses_api_gets_for_whom_a_request_is_and_stores_nothing()
     sent = provider.sent[0].body
     assert (sent["user"], sent["safety_identifier"], sent["prompt_cache_key"]) == ("u1", "s1", "k1")
     assert sent["store"] is False
-    assert answer.dropped == ("logprobs", "messages[].name", "metadata", "store", "top_logprobs")
+    assert answer.dropped == (
+        "logit_bias",
+        "logprobs",
+        "messages[].name",
+        "metadata",
+        "store",
+        "top_logprobs",
+    )
 
 
 async def test_an_earlier_answer_keeps_its_name_and_a_name_that_openai_refuses_is_left_out() -> None:
@@ -146,5 +155,5 @@ def test_the_catalog_lets_through_what_openai_and_openrouter_document_and_groq_r
     providers = load_catalog().providers
 
     assert providers["openai"].takes == ALL
-    assert providers["openrouter"].takes == {"user", "logprobs", "name"}
+    assert providers["openrouter"].takes == {"user", "logit_bias", "logprobs", "name"}
     assert providers["groq"].takes == frozenset()

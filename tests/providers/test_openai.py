@@ -87,6 +87,7 @@ async def test_every_parameter_of_the_dialect_is_sent() -> None:
             ask(tools=[WEATHER], parameters=parameters),
             constraints=constraints,
             max_output_tokens=40,
+            takes=frozenset({"logit_bias"}),
         ),
     )
 

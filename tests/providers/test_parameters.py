@@ -7,7 +7,8 @@ from tests.providers.examples import ALL, WEATHER, ask, call, say
 from dynaroute_mcp.catalog import Constraints, Extra
 from dynaroute_mcp.errors import ProviderRefusedRequest
 from dynaroute_mcp.providers.base import Call
-from dynaroute_mcp.providers.parameters import TABLE, Wording, asked, settle
+from dynaroute_mcp.providers.parameters import asked, settle
+from dynaroute_mcp.providers.verdicts import TABLE, Wording
 from dynaroute_mcp.types import (
     ChatRequest,
     Document,
@@ -115,6 +116,7 @@ def test_a_request_that_asks_for_nothing_loses_nothing(wording: Wording) -> None
             | {"logprobs", "top_logprobs"},
         ),
         ({"stop_sequences": False}, {"stop"}),
+        ({"penalties": False}, {"presence_penalty", "frequency_penalty"}),
         ({"seed": False}, {"seed"}),
         ({"parallel_tool_calls": False}, {"parallel_tool_calls"}),
         ({"efforts": ()}, {"reasoning_effort"}),
@@ -227,6 +229,48 @@ def test_a_thinking_claude_takes_neither_sampling_nor_a_forced_tool() -> None:
     assert settled.dropped == ("temperature", "tool_choice", "top_k", "top_p")
     assert settled.request.tool_choice == ToolChoice(mode="auto")
     assert settled.thinking_budget == 2_048
+
+
+@pytest.mark.parametrize(
+    ("values", "sent", "dropped"),
+    [
+        (Parameters(temperature=0.2, top_p=0.9), Parameters(temperature=0.2), ("top_p",)),
+        (Parameters(top_p=0.9), Parameters(top_p=0.9), ()),
+        (Parameters(temperature=1.7), Parameters(temperature=1.0), ("temperature",)),
+        (Parameters(temperature=1.0), Parameters(temperature=1.0), ()),
+        (Parameters(stop=("\n", "END")), Parameters(stop=("END",)), ("stop",)),
+        (Parameters(stop=("\n\n",)), Parameters(), ("stop",)),
+    ],
+)
+def test_what_claude_refuses_is_left_out_or_weakened(
+    values: Parameters, sent: Parameters, dropped: tuple[str, ...]
+) -> None:
+    settled = settle(capable(ask(parameters=values), constraints=Constraints(thinking="budget")), "anthropic")
+
+    assert (settled.request.parameters, settled.dropped) == (sent, dropped)
+    assert settle(capable(ask(parameters=values)), "openai").request.parameters == values
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        (ResponseFormat(kind="json"), "Answer with one JSON object"),
+        (ResponseFormat(kind="schema", schema={"type": "object"}), '{"type": "object"}'),
+    ],
+)
+def test_a_model_that_takes_no_form_beside_tools_is_asked_for_it_in_words(
+    wanted: ResponseFormat, said: str
+) -> None:
+    constraints = Constraints(json_with_tools=False)
+    request = ask(tools=[WEATHER], response_format=wanted)
+
+    beside = settle(capable(request, constraints=constraints), "gemini")
+    alone = settle(capable(replace(request, tools=()), constraints=constraints), "gemini")
+
+    assert (beside.dropped, beside.request.response_format) == (("response_format",), None)
+    assert beside.request.tools == (WEATHER,)
+    assert said in beside.request.messages[0].text
+    assert (alone.dropped, alone.request.response_format) == ((), wanted)
 
 
 def test_a_claude_that_always_thinks_is_asked_for_its_least_instead_of_none() -> None:

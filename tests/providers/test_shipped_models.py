@@ -69,3 +69,38 @@ def test_images_and_schemas_reach_the_models_that_take_them(model: Model) -> Non
         assert spoken(model, ask(say("user", Image(url="https://example.com/a.png"))))[1] == ()
     if "json_schema" in model.capabilities:
         assert spoken(model, ask(response_format=wanted))[1] == ()
+
+
+PENALTIES = Parameters(presence_penalty=0.2, frequency_penalty=0.2, seed=7)
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("xai/grok-4.6", {"seed"}),
+        ("gemini/gemini-3.8-flash", {"seed"}),
+        ("gemini/gemini-2.5-pro", {"seed"}),
+        ("mistral/ministral-8b-2512", {"presence_penalty", "frequency_penalty", "random_seed"}),
+        ("groq/openai/gpt-oss-20b", {"presence_penalty", "frequency_penalty", "seed"}),
+    ],
+)
+def test_a_vendor_gets_no_penalty_that_it_refuses_and_the_seed_under_its_own_name(
+    name: str, taken: set[str]
+) -> None:
+    body, dropped = spoken(CATALOG.by_id[name], ask(parameters=PENALTIES))
+    sent = body.get("generationConfig", body)
+
+    assert isinstance(sent, dict)
+    assert {word for word in sent if word.endswith(("enalty", "seed"))} == taken
+    assert len(dropped) == (0 if "presence_penalty" in taken else 2)
+
+
+def test_gemini_2_5_gets_tools_without_a_form_of_the_answer_and_gemini_3_both() -> None:
+    request = ask(tools=[WEATHER], response_format=ResponseFormat(kind="schema", schema={"type": "object"}))
+
+    older, dropped = spoken(CATALOG.by_id["gemini/gemini-2.5-flash"], request)
+    newer, _ = spoken(CATALOG.by_id["gemini/gemini-4-argon"], request)
+
+    assert dropped == ("response_format",)
+    assert "responseMimeType" not in str(older)
+    assert "responseMimeType" in str(newer)

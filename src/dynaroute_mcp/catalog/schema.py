@@ -21,7 +21,7 @@ Skill = Literal["text", "hard", "expert", "instructions", "coding", "math", "cre
 Status = Literal["active", "deprecated", "retired"]
 """`deprecated` still answers but has a date of retirement; `retired` is kept for pricing and never routed."""
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-Extra = Literal["user", "safety_identifier", "prompt_cache_key", "store", "logprobs", "name"]
+Extra = Literal["user", "safety_identifier", "prompt_cache_key", "store", "logit_bias", "logprobs", "name"]
 """What some providers of OpenAI's dialect take and others answer with a 400; it changes neither price nor choice."""
 
 
@@ -77,6 +77,9 @@ class Provider(Row):
     takes: frozenset[Extra] = frozenset()
     """Parameters of chat completions beyond the usual; `store` stands for `metadata` too, `logprobs` for `top_logprobs`,
     `name` for that of a message."""
+    seed_field: Literal["seed", "random_seed"] = "seed"
+    short_call_ids: bool = False
+    """Takes ids of tool calls of nine letters and digits alone."""
     models_path: str = "/models"
     """Where it lists its models, below `base_url`."""
     source: Note
@@ -110,6 +113,10 @@ class Constraints(Row):
     prefill: bool = True
     """A last message of the assistant's may be continued."""
     stop_sequences: bool = True
+    penalties: bool = True
+    """Takes `presence_penalty` and `frequency_penalty`."""
+    json_with_tools: bool = True
+    """A form of the answer may be asked for beside tools."""
     seed: bool = True
     parallel_tool_calls: bool = True
     min_cacheable_tokens: int | None = None

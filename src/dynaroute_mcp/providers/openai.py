@@ -137,7 +137,7 @@ def _parameters(call: Call, settled: Settled) -> dict[str, object]:
         "temperature": values.temperature,
         "top_p": values.top_p,
         "stop": list(values.stop) or None,
-        "seed": values.seed,
+        call.endpoint.provider.seed_field: values.seed,
         "presence_penalty": values.presence_penalty,
         "frequency_penalty": values.frequency_penalty,
         "logit_bias": None if values.logit_bias is None else dict(values.logit_bias),

@@ -1,22 +1,23 @@
-"""One table: every field that a caller may set x every dialect, and what becomes of it.
+"""Fits a request to a dialect and a model.
 
-`settle` applies the table and the model's own constraints (catalog flags, never names) and gives back the request as
-this model takes it, with the names of what was left out or weakened. A translation then puts all that is left into
-words and decides nothing.
+`settle` applies the table in `verdicts` and the model's own constraints (catalog flags, never names) and gives back
+the request as this model takes it, with the names of what was left out or weakened. A translation then puts all that
+is left into words and decides nothing.
 """
 
 import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import get_args
 
-from dynaroute_mcp.catalog import Constraints, Extra, Model
+from dynaroute_mcp.catalog import Model
 from dynaroute_mcp.providers import failure
 from dynaroute_mcp.providers.base import Call
 from dynaroute_mcp.providers.marks import unmarked
+from dynaroute_mcp.providers.verdicts import EXTRAS, NEEDS, TABLE, Wording
 from dynaroute_mcp.types import (
     ChatRequest,
     Document,
@@ -33,85 +34,14 @@ from dynaroute_mcp.types import (
     ToolResult,
 )
 
-Wording = Literal["openai", "responses", "anthropic", "gemini", "sandbox"]
-"""A dialect, with OpenAI's two APIs told apart."""
-Verdict = Literal["mapped", "dropped", "refused"]
-"""`dropped` is always signalled; `refused` fails the call before it is sent."""
-
-_M: Verdict = "mapped"
-_D: Verdict = "dropped"
-_R: Verdict = "refused"
-
-_ROWS: Mapping[str, tuple[Verdict, Verdict, Verdict, Verdict, Verdict]] = {
-    # field             openai responses anthropic gemini sandbox
-    "max_tokens": (_M, _M, _M, _M, _M),
-    "temperature": (_M, _M, _M, _M, _D),
-    "top_p": (_M, _M, _M, _M, _D),
-    "top_k": (_D, _D, _M, _M, _D),
-    "stop": (_M, _D, _M, _M, _D),
-    "seed": (_M, _D, _D, _M, _D),
-    "presence_penalty": (_M, _D, _D, _M, _D),
-    "frequency_penalty": (_M, _D, _D, _M, _D),
-    "logit_bias": (_M, _D, _D, _D, _D),
-    "logprobs": (_M, _D, _D, _D, _D),
-    "top_logprobs": (_M, _D, _D, _D, _D),
-    "n": (_R, _R, _R, _R, _R),  # more than one; each answer would be paid and only one returned
-    "parallel_tool_calls": (_M, _M, _M, _D, _D),
-    "reasoning_effort": (_M, _M, _M, _M, _D),
-    "verbosity": (_D, _M, _D, _D, _D),  # in chat completions an unknown field for most vendors
-    "user": (_M, _M, _D, _D, _D),
-    "safety_identifier": (_M, _M, _D, _D, _D),
-    "prompt_cache_key": (_M, _M, _D, _D, _D),
-    "store": (_M, _D, _D, _D, _D),  # on the Responses API nothing is stored
-    "metadata": (_M, _D, _D, _D, _D),
-    "tools": (_M, _M, _M, _M, _D),
-    "tool_choice": (_M, _M, _M, _M, _D),
-    "response_format": (_M, _M, _M, _M, _D),
-    "images": (_M, _M, _M, _M, _D),
-    "documents": (_M, _M, _M, _M, _D),
-    "reasoning": (_M, _M, _M, _M, _D),  # blocks of the same provider; others are left out and signalled
-    "prefill": (_M, _M, _M, _M, _D),
-    "messages[].name": (_M, _D, _D, _D, _D),
-    "cache_control": (_D, _D, _M, _D, _D),  # most others cache by themselves
-}
-
-TABLE: Mapping[str, Mapping[Wording, Verdict]] = {
-    name: dict(zip(get_args(Wording), row, strict=True)) for name, row in _ROWS.items()
-}
-
-_NEEDS: Mapping[str, Callable[[Constraints], bool]] = {
-    "temperature": lambda flags: flags.sampling,
-    "top_p": lambda flags: flags.sampling,
-    "top_k": lambda flags: flags.sampling,
-    "presence_penalty": lambda flags: flags.sampling,
-    "frequency_penalty": lambda flags: flags.sampling,
-    "logit_bias": lambda flags: flags.sampling,
-    "logprobs": lambda flags: flags.sampling,
-    "top_logprobs": lambda flags: flags.sampling,
-    "stop": lambda flags: flags.stop_sequences,
-    "seed": lambda flags: flags.seed,
-    "parallel_tool_calls": lambda flags: flags.parallel_tool_calls,
-}
-"""Parameters that a model's flags may forbid although its dialect knows them."""
-
-_EXTRAS: Mapping[str, Extra] = {
-    "user": "user",
-    "safety_identifier": "safety_identifier",
-    "prompt_cache_key": "prompt_cache_key",
-    "store": "store",
-    "metadata": "store",
-    "logprobs": "logprobs",
-    "top_logprobs": "logprobs",
-    "messages[].name": "name",
-}
-"""Rows that a provider takes only where the catalog says so."""
-
 _UNSET = Parameters()
 _PARAMETERS = tuple(Parameters.__dataclass_fields__)
 _EFFORTS: tuple[Effort, ...] = get_args(Effort)
 _SAMPLING = ("temperature", "top_p", "top_k")
 _SPEAKER = re.compile("[a-zA-Z0-9_-]{1,64}")
 """What OpenAI takes as the name of a message (github.com/FlowiseAI/Flowise/issues/2948, read 2026-11)."""
+_AS_JSON = "Answer with one JSON object and nothing else."
+_CLAUDE_HOTTEST = 1.0
 _MIN_BUDGET = 1_024
 # Tokens of thinking per effort, for models that are asked by budget. Within Gemini 2.5's range of 0 to 24,576
 # (ai.google.dev/gemini-api/docs/thinking) and Anthropic's least of 1,024 (extended-thinking guide), both 2026-11.
@@ -153,7 +83,7 @@ def settle(call: Call, wording: Wording) -> Settled:
     fitting.fit_parameters()
     return Settled(
         request=fitting.request,
-        dropped=tuple(sorted(fitting.dropped)),
+        dropped=tuple(sorted(fitting.dropped | fitting.weakened)),
         thinking_budget=fitting.budget,
     )
 
@@ -198,9 +128,11 @@ class _Fitting:
         self.request = call.request
         self.budget: int | None = None
         self.dropped = {name for name in self.asked if not self._known(name)}
+        self.weakened: set[str] = set()
+        """What is sent, but not as it was asked for."""
 
     def _known(self, name: str) -> bool:
-        needed = _EXTRAS.get(name)
+        needed = EXTRAS.get(name)
         taken = needed is None or needed in self.call.endpoint.provider.takes
         return taken and TABLE[name][self.wording] != "dropped"
 
@@ -253,10 +185,13 @@ class _Fitting:
             return
         if wanted.kind == "text" or "response_format" in self.dropped:
             self.request = replace(self.request, response_format=None)
+        elif self.request.tools and not self.flags.json_with_tools:
+            rule = _AS_JSON if wanted.kind == "json" else _by_schema(wanted)
+            self._instruct(f"Unless you call a tool: {rule}", kept=None)
         elif wanted.kind == "schema":
             self._fit_schema(wanted)
         elif self.wording == "anthropic" or not self._can("json_mode", "json_schema"):
-            self._instruct("Answer with one JSON object and nothing else.", kept=None)
+            self._instruct(_AS_JSON, kept=None)
 
     def fit_effort(self) -> None:
         asked_for = self.request.parameters.reasoning_effort
@@ -273,12 +208,11 @@ class _Fitting:
         self._set(reasoning_effort=fitted)
 
     def fit_parameters(self) -> None:
-        for name, is_taken in _NEEDS.items():
+        for name, is_taken in NEEDS.items():
             if name in self.asked and not is_taken(self.flags):
                 self.dropped.add(name)
-        if self.wording == "anthropic" and self._thinks():
-            self.dropped |= self.asked.intersection(_SAMPLING)
-            self._unforce()
+        if self.wording == "anthropic":
+            self._fit_anthropic()
         if not self.request.tools:
             self._set(parallel_tool_calls=None)
         unset = {name: None for name in self.dropped if name in Parameters.__dataclass_fields__}
@@ -291,6 +225,27 @@ class _Fitting:
                 "max_tokens"
             )  # weakened: less is sent, the model's own limit or what its window leaves
 
+    def _fit_anthropic(self) -> None:
+        """Leave out what Claude answers with a 400.
+
+        That is, beside what thinking excludes: a temperature above 1 (anthropics/anthropic-sdk-python#893,
+        2026-08-05), `top_p` beside it (BerriAI/litellm#15097, 2025-10-01), and a stop of nothing but blanks
+        (BerriAI/litellm#3286, 2024-04-25).
+        """
+        values = self.request.parameters
+        if self._thinks():
+            self.dropped |= self.asked.intersection(_SAMPLING)
+            self._unforce()
+        elif values.temperature is not None and self.flags.sampling:
+            self.dropped |= self.asked & {"top_p"}
+            if values.temperature > _CLAUDE_HOTTEST:
+                self.weakened.add("temperature")
+                self._set(temperature=_CLAUDE_HOTTEST)
+        stops = tuple(stop for stop in values.stop if stop.strip())
+        if stops != values.stop:
+            self.weakened.add("stop")
+            self._set(stop=stops)
+
     def _fit_schema(self, wanted: ResponseFormat) -> None:
         by_tool = self.wording == "anthropic" and self.flags.forced_tool_choice and not self.request.tools
         if self._can("json_schema"):
@@ -300,8 +255,7 @@ class _Fitting:
                 self.dropped.add("reasoning_effort")
             self._set(reasoning_effort=None)
         elif self._can("json_mode") and self.wording != "anthropic":
-            rule = "Answer with one JSON value that matches this JSON Schema and with nothing else:\n"
-            self._instruct(rule + json.dumps(wanted.schema or {}), kept=replace(wanted, kind="json"))
+            self._instruct(_by_schema(wanted), kept=replace(wanted, kind="json"))
         else:
             raise failure.refused(
                 self.call, "response_format: the model knows no JSON schema; choose one that does"
@@ -384,6 +338,11 @@ class _Fitting:
             return
         # mypy can't check names that come from the table; a test walks them all.
         self.request = replace(self.request, parameters=replace(before, **values))  # type: ignore[arg-type]
+
+
+def _by_schema(wanted: ResponseFormat) -> str:
+    rule = "Answer with one JSON value that matches this JSON Schema and with nothing else:\n"
+    return rule + json.dumps(wanted.schema or {})
 
 
 def _budget(effort: Effort, max_output_tokens: int) -> int | None:
