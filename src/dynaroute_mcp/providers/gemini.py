@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from dynaroute_mcp.providers.base import Call, Ending, Outgoing
+from dynaroute_mcp.providers.call_ids import OWN_ID
 from dynaroute_mcp.providers.conversation import alternate, arguments_object, system_text
-from dynaroute_mcp.providers.gemini_reply import OWN_ID, ContentReader, read_reply
+from dynaroute_mcp.providers.gemini_reply import ContentReader, read_reply
 from dynaroute_mcp.providers.parameters import Settled, settle
 from dynaroute_mcp.providers.schema import for_gemini
 from dynaroute_mcp.types import (

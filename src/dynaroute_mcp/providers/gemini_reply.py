@@ -6,6 +6,7 @@ from typing import Annotated
 from dynaroute_mcp.errors import ProviderContentBlocked
 from dynaroute_mcp.providers import failure
 from dynaroute_mcp.providers.base import Call, Ending
+from dynaroute_mcp.providers.call_ids import OWN_ID
 from dynaroute_mcp.providers.parsing import Lenient, Name, Theirs
 from dynaroute_mcp.providers.usage import Reported, tokens
 from dynaroute_mcp.types import (
@@ -19,9 +20,6 @@ from dynaroute_mcp.types import (
     ToolCall,
     ToolCallDelta,
 )
-
-OWN_ID = "call_dr_"
-"""Begins the ids that we make up for models that give none."""
 
 
 def read_reply(call: Call, reply: object) -> tuple[tuple[Part, ...], Ending]:

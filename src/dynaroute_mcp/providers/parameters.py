@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from dynaroute_mcp.catalog import Model
-from dynaroute_mcp.providers import failure
+from dynaroute_mcp.providers import call_ids, failure
 from dynaroute_mcp.providers.base import Call
 from dynaroute_mcp.providers.marks import unmarked
 from dynaroute_mcp.providers.verdicts import EXTRAS, NEEDS, TABLE, Wording
@@ -77,6 +77,7 @@ def settle(call: Call, wording: Wording) -> Settled:
     fitting = _Fitting(call, wording)
     fitting.refuse()
     fitting.fit_messages()
+    fitting.fit_calls()
     fitting.fit_tools()
     fitting.fit_format()
     fitting.fit_effort()
@@ -166,6 +167,13 @@ class _Fitting:
             for message in self.request.messages
         )
         self.request = replace(self.request, messages=messages)
+
+    def fit_calls(self) -> None:
+        messages = self.request.messages
+        if any(isinstance(part, ToolCall | ToolResult) for message in messages for part in message.parts):
+            short = self.call.endpoint.provider.short_call_ids
+            named = call_ids.fitted(messages, self.wording, short=short)
+            self.request = replace(self.request, messages=named)
 
     def fit_tools(self) -> None:
         choice = self.request.tool_choice
