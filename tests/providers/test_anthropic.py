@@ -597,3 +597,26 @@ async def test_an_empty_answer_passes_only_where_it_may_be_meant(
             await complete(whole, one)
         with pytest.raises(ProviderGarbled, match="empty"):
             await collect(pieces, one)
+
+
+async def test_no_block_is_blank_and_an_answer_to_be_continued_ends_in_a_word() -> None:
+    provider = answers(OK)
+    call_it, result = ToolCall(id="c", name="f", arguments="{}"), ToolResult(call_id="c")
+    talk = (
+        say("user", "Hi", " "),
+        say("assistant", "\n", call_it),
+        say("tool", result),
+        say("assistant", "It is \n"),
+    )
+
+    await complete(provider, call("anthropic", ask(*talk)))
+
+    sent = provider.sent[0].body["messages"]
+    assert isinstance(sent, list)
+    assert [[block["type"] for block in turn["content"]] for turn in sent] == [
+        ["text"],
+        ["tool_use"],
+        ["tool_result"],
+        ["text"],
+    ]
+    assert sent[-1]["content"] == [{"type": "text", "text": "It is"}]

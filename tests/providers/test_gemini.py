@@ -446,3 +446,15 @@ async def test_a_tool_from_a_model_name_with_a_slash_is_still_one_path_segment()
     )
 
     assert provider.sent[0].url.endswith("/models/tuned%2Fx%20y:generateContent")
+
+
+async def test_an_empty_text_is_no_part() -> None:
+    provider = answers(OK)
+    call_it = ToolCall(id="c", name="f", arguments="{}")
+    talk = (say("user", "Hi"), say("assistant", "", call_it), say("tool", ToolResult(call_id="c")))
+
+    await complete(provider, call("gemini", ask(*talk)))
+
+    contents = provider.sent[0].body["contents"]
+    assert isinstance(contents, list)
+    assert [len(content["parts"]) for content in contents] == [1, 1, 1]

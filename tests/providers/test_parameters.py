@@ -363,3 +363,17 @@ def test_a_bound_above_what_the_model_can_give_is_lowered_and_signalled(wording:
 
     assert (within.dropped, above.dropped) == ((), ("max_tokens",))
     assert above.request.parameters.max_tokens == 32_000  # which bound is sent is the call's
+
+
+@pytest.mark.parametrize(("wording", "roles"), [("openai", "ss"), ("anthropic", "su"), ("gemini", "su")])
+def test_where_only_the_system_speaks_its_last_word_is_the_users(wording: Wording, roles: str) -> None:
+    settled = settle(capable(ask(say("system", "Be brief."), say("system", "Greet me."))), wording)
+
+    assert "".join(message.role[0] for message in settled.request.messages) == roles
+    assert settled.dropped == ()
+
+
+def test_a_jpg_is_called_as_the_standard_calls_it() -> None:
+    settled = settle(capable(ask(say("user", Image(data="AA==", media_type="image/jpg")))), "anthropic")
+
+    assert settled.request.messages[0].parts == (Image(data="AA==", media_type="image/jpeg"),)

@@ -78,12 +78,19 @@ def _system(request: ChatRequest) -> list[Piece]:
 
 
 def _turns(request: ChatRequest) -> list[tuple[str, list[Piece]]]:
-    """Messages as turns that alternate: neighbours of one role become one."""
-    return alternate(
+    """Messages as turns that alternate: neighbours of one role become one.
+
+    An answer that is to be continued may not end in blanks (langchain-ai/langchain-google#1733, 2026-04-29).
+    """
+    turns = alternate(
         ("assistant" if message.role == "assistant" else "user", _blocks(message))
         for message in request.messages
         if message.role != "system"
     )
+    role, blocks = turns[-1] if turns else ("user", [])
+    if role == "assistant" and isinstance(said := blocks[-1].get("text"), str):
+        blocks[-1] = {**blocks[-1], "text": said.rstrip()}
+    return turns
 
 
 def _blocks(message: Message) -> list[Piece]:
@@ -101,7 +108,8 @@ def _block(part: Part) -> Piece | None:
 def _content(part: Part) -> Piece | None:
     match part:
         case Text():
-            return {"type": "text", "text": part.text} if part.text else None
+            # nothing but blanks is a 400 (home-assistant/core#175637, 2026-07-04)
+            return {"type": "text", "text": part.text} if part.text.strip() else None
         case Image():
             return {"type": "image", "source": _source(part)}
         case Document():

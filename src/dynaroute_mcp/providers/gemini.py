@@ -82,7 +82,8 @@ def _parts(call: Call, message: Message, names: Mapping[str, str]) -> list[dict[
     for part in message.parts:
         match part:
             case Text():
-                wire.append({"text": part.text})
+                # an empty part is a 400 (router-for-me/CLIProxyAPI#1292, 2026-01-28)
+                wire += [{"text": part.text}] if part.text else []
             case Image() | Document():
                 wire.append(_media(part))
             case ToolCall():

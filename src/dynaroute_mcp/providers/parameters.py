@@ -76,6 +76,7 @@ def settle(call: Call, wording: Wording) -> Settled:
     """
     fitting = _Fitting(call, wording)
     fitting.refuse()
+    fitting.fit_roles()
     fitting.fit_messages()
     fitting.fit_calls()
     fitting.fit_tools()
@@ -147,6 +148,17 @@ class _Fitting:
             raise failure.refused(self.call, "messages: the last one must not be the assistant's")
         if self._keeps("tools") and "tools" not in self.model.capabilities:
             raise failure.refused(self.call, "tools: the model takes none; choose one with tools")
+
+    def fit_roles(self) -> None:
+        """Let the user say the last word of a talk in which the system alone speaks.
+
+        Anthropic and Gemini, which keep the system's words apart, would be asked nothing, which is a 400
+        (arthur-ai/arthur-engine#1302, 2026-02-19; langchain-ai/langchain-google#1298, 2025-11-09).
+        """
+        messages = self.request.messages
+        if self.wording in {"anthropic", "gemini"} and {message.role for message in messages} == {"system"}:
+            *before, last = messages
+            self.request = replace(self.request, messages=(*before, replace(last, role="user")))
 
     def fit_messages(self) -> None:
         if "cache_control" in self.dropped:
@@ -318,6 +330,9 @@ class _Fitting:
         return part.provider == provider.id or (is_plain and provider.takes_reasoning)
 
     def _fit_part(self, part: Part) -> Part:
+        if isinstance(part, Image) and part.media_type == "image/jpg":
+            # what many call it, and Anthropic refuses (NousResearch/hermes-agent#55432, 2026-06-30)
+            return replace(part, media_type="image/jpeg")
         if not isinstance(part, Document):
             return part
         if part.media_type.startswith("text/") and part.data is not None:
