@@ -565,7 +565,7 @@ async def test_a_tool_keeps_its_strictness() -> None:
         {
             "name": "now",
             "description": "",
-            "input_schema": {"type": "object", "properties": {}},
+            "input_schema": {"type": "object", "properties": {}, "additionalProperties": False},
             "strict": True,
         }
     ]

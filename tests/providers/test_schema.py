@@ -16,6 +16,9 @@ KEYWORDS = (
     "enum",
     "required",
     "const",
+    "oneOf",
+    "format",
+    "minItems",
     "a",
 )
 ANY = st.recursive(
@@ -90,6 +93,56 @@ def test_gemini_gets_references_in_full_and_alternatives_without_null() -> None:
             "both": {**node, "description": "Merged."},
             "lost": {"type": "STRING"},
         },
+    }
+
+
+def test_gemini_gets_no_empty_choice_and_no_demand_for_what_is_no_property() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "action": {"type": "string", "enum": ["list", "open", ""]},
+            "blank": {"type": "string", "enum": [""]},
+            "ref": {"type": "object", "required": ["x"]},
+            "either": {"anyOf": [{"type": "string"}], "required": ["x"]},
+        },
+        "required": ["ghost"],
+        "anyOf": [{"required": ["action"]}, {"required": ["blank"]}],
+    }
+
+    assert for_gemini(schema) == {
+        "type": "OBJECT",
+        "properties": {
+            "action": {"type": "STRING", "format": "enum", "enum": ["list", "open"]},
+            "blank": {"type": "STRING"},
+            "ref": {"type": "STRING", "description": "A JSON object, written as text."},
+            "either": {"anyOf": [{"type": "STRING"}]},
+        },
+    }
+
+
+def test_claude_gets_alternatives_formats_and_kinds_as_it_knows_them() -> None:
+    schema = {
+        "type": ["object", "null"],
+        "properties": {
+            "at": {"type": "string", "format": "date-time"},
+            "path": {"type": "string", "format": "file-path"},
+            "format": {"oneOf": [{"type": "string"}, {"type": "object", "properties": {}}]},
+        },
+    }
+
+    assert for_anthropic(schema) == {
+        "type": ["object", "null"],
+        "properties": {
+            "at": {"type": "string", "format": "date-time"},
+            "path": {"type": "string"},
+            "format": {
+                "anyOf": [
+                    {"type": "string"},
+                    {"type": "object", "properties": {}, "additionalProperties": False},
+                ]
+            },
+        },
+        "additionalProperties": False,
     }
 
 

@@ -14,6 +14,7 @@ from dynaroute_mcp.types import (
     Part,
     Reasoning,
     Text,
+    Tool,
     ToolCall,
     ToolResult,
 )
@@ -177,12 +178,18 @@ def _tools(request: ChatRequest) -> list[Piece]:
         {
             "name": tool.name,
             "description": tool.description,
-            "input_schema": dict(tool.parameters) or {"type": "object", "properties": {}},
+            "input_schema": _input_schema(tool),
             **({} if tool.strict is None else {"strict": tool.strict}),
             **mark(tool.cache_ttl),
         }
         for tool in request.tools
     ]
+
+
+def _input_schema(tool: Tool) -> dict[str, object]:
+    """What a tool takes; a strict one's schema has the limits of structured outputs."""
+    schema = dict(tool.parameters) or {"type": "object", "properties": {}}
+    return for_anthropic(schema) if tool.strict else schema
 
 
 def _tool_choice(request: ChatRequest) -> dict[str, object]:

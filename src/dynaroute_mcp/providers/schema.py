@@ -9,7 +9,6 @@ _MAX_DEPTH = 24
 _GEMINI_PLAIN = (
     "description",
     "title",
-    "required",
     "minItems",
     "maxItems",
     "minimum",
@@ -19,9 +18,9 @@ _GEMINI_PLAIN = (
     "pattern",
 )
 _GEMINI_FORMATS = {
-    "string": {"enum", "date-time"},
-    "number": {"float", "double"},
-    "integer": {"int32", "int64"},
+    "string": ("enum", "date-time"),
+    "number": ("float", "double"),
+    "integer": ("int32", "int64"),
 }
 
 # What Anthropic's structured outputs refuse (platform.claude.com, build-with-claude/structured-outputs, read
@@ -40,6 +39,11 @@ _ANTHROPIC_REFUSES = frozenset(
         "minProperties",
         "maxProperties",
     }
+)
+
+# The formats that it takes (anthropic 2.12.0, which leaves out the others and writes oneOf as anyOf too).
+_ANTHROPIC_FORMATS = frozenset(
+    {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
 )
 
 Schema = Mapping[str, object]
@@ -63,10 +67,14 @@ def for_anthropic(schema: Schema) -> dict[str, object]:
 def _closed(schema: Schema, depth: int) -> dict[str, object]:
     kept: dict[str, object] = {}
     for word, value in schema.items():
-        if word in _ANTHROPIC_REFUSES or (word == "minItems" and value not in {0, 1}):
+        if word in _ANTHROPIC_REFUSES or (word == "minItems" and value not in (0, 1)):
             continue
-        kept[word] = _each(value, depth, mapped=word in {"properties", "$defs", "definitions"})
-    if kept.get("type") == "object":
+        if word == "format" and isinstance(value, str) and value not in _ANTHROPIC_FORMATS:
+            continue
+        own = "anyOf" if word == "oneOf" else word
+        kept[own] = _each(value, depth, mapped=word in {"properties", "$defs", "definitions"})
+    kind = kept.get("type")
+    if kind == "object" or (isinstance(kind, list) and "object" in kind):
         kept["additionalProperties"] = False
     return kept
 
@@ -93,13 +101,15 @@ def _gemini(schema: Schema, definitions: Schema, depth: int) -> dict[str, object
     if nullable:
         kept["nullable"] = True
     options = _options(schema)
-    if options:
+    if options and "properties" not in schema:  # beside properties they say which of them go together
         kept["anyOf"] = [_gemini(option, definitions, depth + 1) for option in options]
         return kept
     kept["type"] = kind.upper()
     values = [schema["const"]] if "const" in schema else schema.get("enum")
     if kind == "string" and isinstance(values, list):
-        kept |= {"format": "enum", "enum": [str(value) for value in values if value is not None]}
+        # an empty one is a 400 (sbroenne/mcp-server-excel#607, 2026-04-24)
+        names = [str(value) for value in values if value is not None and value != ""]
+        kept |= {"format": "enum", "enum": names} if names else {}
     elif schema.get("format") in _GEMINI_FORMATS.get(kind, ()):
         kept["format"] = schema["format"]
     if kind == "array":
@@ -120,7 +130,9 @@ def _properties(schema: Schema, definitions: Schema, depth: int) -> dict[str, ob
     }
     if not kept:  # an object without properties is refused
         return {"type": "STRING", "description": "A JSON object, written as text."}
-    required = schema.get("required")
+    required = schema.get(
+        "required"
+    )  # what is no property may not be named (probelabs/probe#569, 2026-05-28)
     names = [name for name in kept if name in required] if isinstance(required, list) else []
     return {"properties": kept, "required": names} if names else {"properties": kept}
 
