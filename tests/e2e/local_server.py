@@ -16,7 +16,11 @@ SOLVED = "1. Paris\n2. 27\n3. Ann"
 LISTINGS: Mapping[ServerKind, Mapping[str, object]] = {
     "ollama": {
         "/api/tags": {"models": [{"name": "m", "model": "m", "digest": "sha256:0a", "size": 5_000}]},
-        "/api/show": {"capabilities": ["completion"], "model_info": {"llama.context_length": 8_192}},
+        "/api/show": {
+            "capabilities": ["completion"],
+            "parameters": "num_ctx 8192",
+            "model_info": {"llama.context_length": 131_072},
+        },
     },
     "llamacpp": {
         "/v1/models": {"data": [{"id": "m", "owned_by": "llamacpp", "meta": {"n_params": 7, "size": 5}}]},

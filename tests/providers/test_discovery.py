@@ -46,10 +46,39 @@ async def test_ollama_tells_its_models_their_windows_and_what_they_can_do() -> N
         True,
     )
     llama, odd = one.models
-    assert (llama.id, llama.wire_id, llama.context_tokens) == ("ollama/llama3.2:3b", "llama3.2:3b", 131_072)
+    assert (llama.id, llama.wire_id, llama.context_tokens) == ("ollama/llama3.2:3b", "llama3.2:3b", 4_096)
     assert llama.capabilities == {"tools", "vision", "reasoning", "json_mode"}
     assert (llama.free, llama.status) == (True, "active")
     assert (odd.wire_id, odd.context_tokens) == ("odd", 8_192)
+
+
+async def test_ollamas_window_is_the_loaded_ones_and_not_all_that_an_architecture_allows() -> None:
+    show = {"capabilities": ["completion"], "model_info": {"x.context_length": 131_072}}
+    small = {"capabilities": ["completion"], "model_info": {"x.context_length": 2_048}}
+
+    (one,) = await found(
+        {
+            "11434/api/tags": {
+                "models": [{"model": name} for name in ("up", "down", "small", "cloud", "odd")]
+            },
+            "11434/api/show": {
+                "up": show,
+                "down": show,
+                "small": small,
+                "cloud": {**show, "remote_host": "https://ollama.com"},
+                "odd": OLLAMA_SHOW["odd"],
+            },
+            "11434/api/ps": {"models": [{"model": "up", "context_length": 32_768}, {"model": 5}]},
+        }
+    )
+
+    assert {model.wire_id: model.context_tokens for model in one.models} == {
+        "up": 32_768,
+        "down": 4_096,
+        "small": 2_048,
+        "cloud": 131_072,
+        "odd": 8_192,
+    }
 
 
 async def test_llama_cpp_tells_its_window_in_its_properties() -> None:
@@ -87,7 +116,10 @@ async def test_lm_studio_tells_which_of_its_models_can_talk() -> None:
     (one,) = await found({"1234/api/v0/models": {"data": rows}})
 
     assert [(model.wire_id, model.context_tokens) for model in one.models] == [("a", 4_096), ("b", 8_192)]
-    assert [model.capabilities for model in one.models] == [{"tools", "json_mode"}, {"vision", "json_mode"}]
+    assert [model.capabilities for model in one.models] == [
+        {"tools", "json_schema"},
+        {"vision", "json_schema"},
+    ]
 
 
 async def test_vllm_is_known_by_its_own_name_and_our_gateway_on_its_port_is_not_taken_for_it() -> None:

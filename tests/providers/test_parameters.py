@@ -318,6 +318,15 @@ def test_a_model_with_json_but_no_schema_gets_the_schema_in_words() -> None:
     assert '{"type": "object"}' in settled.request.messages[0].text
 
 
+def test_a_model_with_schemas_but_no_json_mode_is_asked_for_json_in_words() -> None:
+    wanted = ResponseFormat(kind="json")
+
+    settled = settle(capable(ask(response_format=wanted), capabilities=ALL - {"json_mode"}), "openai")
+
+    assert (settled.request.response_format, settled.dropped) == (None, ("response_format",))
+    assert "JSON object" in settled.request.messages[0].text
+
+
 def test_claude_has_no_json_mode_and_is_asked_in_words() -> None:
     settled = settle(capable(ask(response_format=ResponseFormat(kind="json"))), "anthropic")
 

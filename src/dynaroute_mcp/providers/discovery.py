@@ -33,6 +33,7 @@ DETAILS_S = 2.0
 MAX_MODELS = 50
 
 _DEFAULT_CONTEXT = 4_096
+"""Ollama's own on a machine with less than 24 GiB of video memory (docs.ollama.com/context-length, read 2026-11)."""
 _MAX_PRINT = 100
 _NAMES: Mapping[ServerKind, str] = {
     "ollama": "Ollama",
@@ -66,6 +67,8 @@ class _Found:
     wire_id: str
     context_tokens: int | None
     capabilities: frozenset[Capability] = frozenset()
+    form: Capability = "json_mode"
+    """How it is asked for JSON."""
     fingerprint: str = ""
 
 
@@ -118,7 +121,7 @@ def _row(kind: ServerKind, found: _Found) -> Model | None:
             family="local",
             context_tokens=context,
             max_output_tokens=context,
-            capabilities=found.capabilities | {"json_mode"},
+            capabilities=found.capabilities | {found.form},
             constraints=Constraints(forced_tool_choice=False),
             free=True,
             source=_SOURCES[kind],
@@ -131,7 +134,14 @@ async def _ollama(wire: Wire, address: str) -> Sequence[_Found]:
     listed = _rows(await wire.get_json(f"{address}/api/tags", timeout_s=PROBE_S), "models")
     named = {name: row for row in listed if isinstance(name := row.get("model") or row.get("name"), str)}
     names = list(named)
+    if not names:
+        return ()
     details: dict[str, _Found] = {}
+    loaded = {
+        name: tokens(row.get("context_length"))
+        for row in _rows(await wire.get_json(f"{address}/api/ps", timeout_s=DETAILS_S), "models")
+        if isinstance(name := row.get("model") or row.get("name"), str)
+    }
 
     async def show(name: str) -> None:
         shown = _mapping(
@@ -142,7 +152,7 @@ async def _ollama(wire: Wire, address: str) -> Sequence[_Found]:
         if "completion" in can:
             details[name] = _Found(
                 wire_id=name,
-                context_tokens=_ollama_context(shown),
+                context_tokens=loaded.get(name) or _ollama_context(shown),
                 capabilities=_capabilities(can),
                 fingerprint=_fingerprint(named[name], "digest", "size"),
             )
@@ -154,16 +164,21 @@ async def _ollama(wire: Wire, address: str) -> Sequence[_Found]:
 
 
 def _ollama_context(shown: Mapping[str, object]) -> int | None:
-    """Read the window: `num_ctx` when it is set for the model, else what its architecture allows."""
+    """Read the window that a model will be loaded with: `num_ctx` when it is set for it, else the server's default.
+
+    What its architecture allows is no window: Ollama cuts a longer prompt at its beginning and says nothing
+    (NousResearch/hermes-agent#43900). Only models that run in Ollama's cloud have all of it.
+    """
     parameters = shown.get("parameters")
     for line in parameters.splitlines() if isinstance(parameters, str) else ():
         name, _, value = line.partition(" ")
         if name == "num_ctx" and value.strip().isdecimal() and len(value.strip()) < len("1000000000"):
             return int(value) or None
     info = _mapping(shown.get("model_info"))
-    return next(
+    most = next(
         (tokens(value) or None for name, value in info.items() if name.endswith(".context_length")), None
     )
+    return most if shown.get("remote_host") or most is None else min(most, _DEFAULT_CONTEXT)
 
 
 async def _llamacpp(wire: Wire, address: str) -> Sequence[_Found]:
@@ -200,7 +215,13 @@ async def _lmstudio(wire: Wire, address: str) -> Sequence[_Found]:
         can = _capabilities([*words, "vision"] if kind == "vlm" else words)
         fingerprint = _fingerprint(row, "publisher", "arch", "quantization")
         found.append(
-            _Found(wire_id=wire_id, context_tokens=window or None, capabilities=can, fingerprint=fingerprint)
+            _Found(
+                wire_id=wire_id,
+                context_tokens=window or None,
+                capabilities=can,
+                form="json_schema",  # `json_object` is a 400 (lmstudio-ai/lmstudio-bug-tracker#189)
+                fingerprint=fingerprint,
+            )
         )
     return found
 

@@ -210,7 +210,7 @@ class _Fitting:
             self._instruct(f"Unless you call a tool: {rule}", kept=None)
         elif wanted.kind == "schema":
             self._fit_schema(wanted)
-        elif self.wording == "anthropic" or not self._can("json_mode", "json_schema"):
+        elif self.wording == "anthropic" or not self._can("json_mode"):
             self._instruct(_AS_JSON, kept=None)
 
     def fit_effort(self) -> None:
