@@ -90,6 +90,7 @@ def call(
     usage_in_stream: bool = True,
     takes_reasoning: bool = False,
     takes: frozenset[Extra] = frozenset(),
+    strict_turns: bool = False,
 ) -> Call:
     provider = Provider(
         id="acme",
@@ -99,6 +100,7 @@ def call(
         usage_in_stream=usage_in_stream,
         takes_reasoning=takes_reasoning,
         takes=takes,
+        strict_turns=strict_turns,
         source="test",
     )
     model = Model(

@@ -108,6 +108,25 @@ def test_a_bare_status_decides_the_class(status: int, kind: type[ProviderError])
             ProviderGarbled,
         ),
         (400, {"error": {"code": "json_validate_failed"}}, ProviderGarbled),
+        (
+            429,
+            {"error": {"message": "insufficient balance (1008)", "type": "insufficient_balance_error"}},
+            ProviderQuotaExhausted,
+        ),
+        (
+            400,
+            {
+                "error": {
+                    "message": "Your organization must be verified to stream this model. Please go to: ...",
+                    "type": "invalid_request_error",
+                    "param": "stream",
+                    "code": "unsupported_value",
+                }
+            },
+            ProviderModelMissing,
+        ),
+        (400, {"error": {"param": "reasoning.summary", "code": "unsupported_value"}}, ProviderModelMissing),
+        (400, {"error": {"param": "temperature", "code": "unsupported_value"}}, ProviderRefusedRequest),
     ],
 )
 def test_typed_fields_refine_what_the_status_says(
@@ -268,6 +287,11 @@ BROKE = (
 )
 SPENT = "You have reached your specified API usage limits. You will regain access on 2026-04-01 at 00:00 UTC."
 XAI_KEY = "Incorrect API key provided: sk***YA. You can obtain an API key from https://console.x.ai."
+XAI_SPENT = (
+    "Your team c03b3526-bed4-49ed-8bd7-f20ef8830383 has either used all available credits or reached its monthly "
+    "spending limit. To continue making API requests, please purchase more credits or raise your spending limit."
+)
+ZAI_SPENT = "Insufficient balance or no resource package. Please recharge."
 XAI_UNSAFE = (
     "Content violates usage guidelines. Team: 5d7c-1, API key ID: 8e1f-2, Model: grok-4-0709, "
     "Failed check: SAFETY_CHECK_TYPE_BIO"
@@ -306,6 +330,14 @@ XAI_UNSAFE = (
             ProviderContentBlocked,
         ),
         (400, "openai", {"error": XAI_UNSAFE}, ProviderRefusedRequest),
+        (
+            429,
+            "openai",
+            {"code": "Some resource has been exhausted", "error": XAI_SPENT},
+            ProviderQuotaExhausted,
+        ),
+        (429, "openai", {"error": {"code": "1113", "message": ZAI_SPENT}}, ProviderQuotaExhausted),
+        (429, "openai", {"error": {"code": "1302", "message": "High concurrency"}}, ProviderRateLimited),
         (403, "openai", {"error": "Your team is blocked."}, ProviderKeyRejected),
     ],
 )

@@ -4,6 +4,7 @@ from tests.providers.examples import (
     PIXEL,
     TOOL_TALK,
     WEATHER,
+    Sent,
     answers,
     ask,
     call,
@@ -264,7 +265,7 @@ async def test_plain_reasoning_of_an_unnamed_provider_goes_to_those_that_take_it
 
     messages = provider.sent[0].body["messages"]
     assert isinstance(messages, list)
-    assert messages[1].get("reasoning_content") == ("Hm." if is_sent else None)
+    assert messages[1].get("reasoning_content") == ("Hm." if is_sent else " " if takes_reasoning else None)
     assert completion.dropped == (() if is_sent else ("reasoning",))
 
 
@@ -565,3 +566,50 @@ async def test_parts_that_have_no_place_in_a_users_message_are_not_put_there() -
             ],
         }
     ]
+
+
+async def test_an_answer_without_thoughts_is_padded_where_a_provider_demands_them_beside_tools() -> None:
+    thought = say("assistant", Reasoning(text="Hm."), ToolCall(id="b", name="f", arguments="{}"))
+    talk = (
+        say("user", "?"),
+        say("assistant", ToolCall(id="a", name="f", arguments="{}")),
+        say("tool", ToolResult(call_id="a")),
+        thought,
+        say("tool", ToolResult(call_id="b")),
+        say("assistant", "Done."),
+        say("user", "And?"),
+    )
+    provider = answers(OK)
+
+    await complete(provider, call("openai", ask(*talk), takes_reasoning=True))
+    await complete(provider, call("openai", ask(*talk)))
+    await complete(
+        provider, call("openai", ask(say("assistant", "Hi"), say("user", "?")), takes_reasoning=True)
+    )
+
+    padded, plain, without_tools = (
+        [message.get("reasoning_content") for message in messages(sent) if message["role"] == "assistant"]
+        for sent in provider.sent
+    )
+    assert (padded, plain, without_tools) == ([" ", "Hm.", " "], [None, None, None], [None])
+
+
+async def test_a_strict_provider_gets_an_answer_behind_a_result_and_a_mark_on_what_is_to_be_continued() -> (
+    None
+):
+    talk = (*TOOL_TALK, say("user", "Well?"), say("assistant", "It is"))
+    provider = answers(OK)
+
+    await complete(provider, call("openai", ask(*talk), strict_turns=True))
+    await complete(provider, call("openai", ask(*talk)))
+
+    strict, lax = (messages(sent) for sent in provider.sent)
+    assert "".join(str(message["role"])[0] for message in strict) == "suattaua"
+    assert strict[-1] == {"role": "assistant", "content": "It is", "prefix": True}
+    assert [message for message in strict[:-1] if message.get("content") != "OK."] == lax[:-1]
+
+
+def messages(sent: Sent) -> list[dict[str, object]]:
+    found = sent.body["messages"]
+    assert isinstance(found, list)
+    return found

@@ -80,6 +80,8 @@ class Provider(Row):
     seed_field: Literal["seed", "random_seed"] = "seed"
     short_call_ids: bool = False
     """Takes ids of tool calls of nine letters and digits alone."""
+    strict_turns: bool = False
+    """Wants an answer between a tool's result and the user's next words, and an answer to be continued marked as such."""
     models_path: str = "/models"
     """Where it lists its models, below `base_url`."""
     source: Note

@@ -49,6 +49,7 @@ _BY_WORD: Mapping[str, type[ProviderError]] = {
     "billing_hard_limit_reached": ProviderQuotaExhausted,
     "billing_not_active": ProviderQuotaExhausted,
     "billing_error": ProviderQuotaExhausted,
+    "insufficient_balance_error": ProviderQuotaExhausted,  # MiniMax: modelscope/modelscope#1691 (2026-04-25)
     "arrearage": ProviderQuotaExhausted,
     "api_key_invalid": ProviderKeyRejected,
     "api_key_expired": ProviderKeyRejected,
@@ -228,6 +229,7 @@ def json_text(call: Call, value: object) -> str:
 def _named(call: Call, *, status: int | None, document: object, retry_after_s: float | None) -> ProviderError:
     words = list(_words(call, document))
     kind = _kind(status, words, flagged=_was_flagged(document))
+    kind = ProviderModelMissing if _is_unverified(document) else kind
     if kind is _BY_STATUS.get(status or 0):
         kind = meaning(call.endpoint.provider.dialect, status, _error_object(document)) or kind
     if status is not None and status in _REDIRECTS:
@@ -262,6 +264,15 @@ def _was_flagged(document: object) -> bool:
     """Tell OpenRouter's moderation (a 403 whose metadata lists `reasons`) from a rejected key."""
     metadata = _error_object(document).get("metadata")
     return isinstance(metadata, dict) and isinstance(metadata.get("reasons"), list)
+
+
+def _is_unverified(document: object) -> bool:
+    """Tell what OpenAI keeps from organizations that it has not verified: streams and summaries of some models.
+
+    lobehub/lobehub#9385 (2025-09-22) and BerriAI/litellm#16032 (2025-10-29).
+    """
+    body = _error_object(document)
+    return body.get("code") == "unsupported_value" and body.get("param") in ("stream", "reasoning.summary")
 
 
 def _words(call: Call, document: object) -> Iterator[str]:

@@ -1,11 +1,13 @@
 """Requests in OpenAI's chat completions, which most vendors and local servers speak. It does no I/O."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from dynaroute_mcp.providers.base import Call, Ending, Outgoing
 from dynaroute_mcp.providers.openai_reply import ChatReader, read_reply
 from dynaroute_mcp.providers.parameters import Settled, settle
 from dynaroute_mcp.types import (
+    ChatRequest,
     Document,
     Image,
     Message,
@@ -19,6 +21,8 @@ from dynaroute_mcp.types import (
     ToolChoice,
     ToolResult,
 )
+
+Piece = dict[str, object]
 
 
 def bearer(call: Call) -> dict[str, str]:
@@ -40,7 +44,7 @@ class ChatCompletions:
         settled = settle(call, "openai")
         body: dict[str, object] = {
             "model": call.model.wire_id,
-            "messages": list(_messages(settled.request.messages)),
+            "messages": _talk(call, settled.request),
             **_parameters(call, settled),
             **_tools(settled),
         }
@@ -57,6 +61,32 @@ class ChatCompletions:
     def reader(self, call: Call) -> ChatReader:
         """Begin to read a stream; see `Translation`."""
         return ChatReader(call)
+
+
+def _talk(call: Call, request: ChatRequest) -> list[Piece]:
+    """All messages, as this provider wants them to follow each other."""
+    provider = call.endpoint.provider
+    messages = list(_messages(request.messages))
+    if provider.takes_reasoning and (request.tools or any("tool_calls" in one for one in messages)):
+        messages = [{**_THOUGHTLESS, **one} if one["role"] == "assistant" else one for one in messages]
+    if provider.strict_turns:
+        messages = list(_strict(messages))
+    return messages
+
+
+_THOUGHTLESS: Final[Piece] = {"reasoning_content": " "}
+"""Of an answer that another model gave: beside tools, one without any is a 400, and an empty one too
+(NousResearch/hermes-agent#17341, 2026-04-29)."""
+
+
+def _strict(messages: Sequence[Piece]) -> Iterator[Piece]:
+    before = None
+    for message in messages:
+        if before == "tool" and message["role"] == "user":
+            yield {"role": "assistant", "content": "OK."}
+        is_open = message is messages[-1] and message["role"] == "assistant"
+        yield {**message, "prefix": True} if is_open else message
+        before = message["role"]
 
 
 def _messages(messages: Sequence[Message]) -> Iterator[dict[str, object]]:

@@ -71,6 +71,14 @@ _OPENAI: Final[_Meanings] = {
     (400, ProviderKeyRejected): (
         r"Incorrect API key provided(?:: [\w*.-]{1,40})?\. You can obtain an API key from https://console\.x\.ai\.",
     ),
+    # xAI: continuedev/continue#10740 (2026-02-23). Z.ai, with the code 1113: zai-org/GLM-5#148 (2026-09-11) and
+    # continuedev/continue#11823 (2026-03-25).
+    (429, ProviderQuotaExhausted): (
+        rf"Your team {_ID} has either used all available credits or reached its monthly spending limit\. To continue"
+        r" making API requests, please purchase more credits or raise your spending limit\.",
+        r"Insufficient balance or no resource package\. Please recharge\.",
+        r"余额不足或无可用资源包,请充值。",
+    ),
     # xAI: UKGovernmentBEIS/inspect_ai#2267 (2025-08-12) and theopenco/llmgateway#1785 (2026-03-03).
     (403, ProviderContentBlocked): (
         rf"Content violates usage guidelines\.(?: Team: {_ID}, API key ID: {_ID}, Model: {_ID},)?"
