@@ -13,6 +13,7 @@ from dynaroute_mcp.types import (
     ChatRequest,
     Document,
     Image,
+    Message,
     Parameters,
     Reasoning,
     ResponseFormat,
@@ -271,6 +272,48 @@ def test_a_model_that_takes_no_form_beside_tools_is_asked_for_it_in_words(
     assert beside.request.tools == (WEATHER,)
     assert said in beside.request.messages[0].text
     assert (alone.dropped, alone.request.response_format) == ((), wanted)
+
+
+SIGNED = Reasoning(text="Hm.", signature="s", provider="acme")
+CALL = ToolCall(id="a", name="f", arguments="{}")
+RESULT = ToolResult(call_id="a")
+OPEN = (say("user", "?"), say("assistant", CALL), say("tool", RESULT))
+
+
+@pytest.mark.parametrize(
+    ("talk", "thinks"),
+    [
+        (OPEN, False),
+        ((*OPEN, say("user", "And?")), False),
+        ((say("user", "?"), say("assistant", "Well.", CALL), say("user", RESULT)), False),
+        ((say("user", "?"), say("assistant", Reasoning(text="lost"), CALL), say("tool", RESULT)), False),
+        ((say("user", "?"), say("assistant", SIGNED, CALL), say("tool", RESULT)), True),
+        ((*OPEN[:1], say("assistant", SIGNED, CALL), say("tool", RESULT), *OPEN[1:]), True),
+        (
+            (
+                *OPEN,
+                say("assistant", "Done."),
+                say("user", "And?"),
+                say("assistant", "So."),
+                say("user", "?"),
+            ),
+            True,
+        ),
+        ((say("user", "?"),), True),
+    ],
+)
+def test_a_claude_asked_by_budget_does_not_begin_to_think_within_a_turn(
+    talk: tuple[Message, ...], thinks: bool
+) -> None:
+    request = ask(*talk, tools=[WEATHER], parameters=Parameters(reasoning_effort="low"))
+    constraints = Constraints(thinking="budget", efforts=("low",))
+
+    settled = settle(capable(request, constraints=constraints), "anthropic")
+    adaptive = settle(capable(request, constraints=TAKES_ALL), "anthropic")
+
+    assert settled.thinking_budget == (2_048 if thinks else None)
+    assert ("reasoning_effort" in settled.dropped) is not thinks
+    assert adaptive.request.parameters.reasoning_effort == "low"
 
 
 def test_a_claude_that_always_thinks_is_asked_for_its_least_instead_of_none() -> None:

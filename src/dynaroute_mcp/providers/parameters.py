@@ -16,6 +16,7 @@ from typing import get_args
 from dynaroute_mcp.catalog import Model
 from dynaroute_mcp.providers import call_ids, failure
 from dynaroute_mcp.providers.base import Call
+from dynaroute_mcp.providers.conversation import lacks_thought
 from dynaroute_mcp.providers.marks import unmarked
 from dynaroute_mcp.providers.verdicts import EXTRAS, NEEDS, TABLE, Wording
 from dynaroute_mcp.types import (
@@ -220,12 +221,22 @@ class _Fitting:
             fitted: Effort | None = "none"
         else:
             fitted = self._nearest(effort)
+        if self._can_not_think_again():
+            fitted = None
         if self.flags.thinking == "budget" and fitted is not None and self.wording in {"anthropic", "gemini"}:
             self.budget = _budget(fitted, self.call.max_output_tokens)
             fitted = None if self.budget is None else fitted
         if asked_for is not None and fitted != asked_for and not (asked_for == "none" and fitted is None):
             self.dropped.add("reasoning_effort")
         self._set(reasoning_effort=fitted)
+
+    def _can_not_think_again(self) -> bool:
+        """Tell whether a turn began without thinking, or its thought is lost: Claude may not begin to within it.
+
+        Those that are asked by effort alone may (pydantic/pydantic-ai#2075, 2025-06-25).
+        """
+        by_budget = self.wording == "anthropic" and self.flags.thinking == "budget"
+        return by_budget and lacks_thought(self.request.messages)
 
     def fit_parameters(self) -> None:
         for name, is_taken in NEEDS.items():
