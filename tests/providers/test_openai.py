@@ -613,3 +613,12 @@ def messages(sent: Sent) -> list[dict[str, object]]:
     found = sent.body["messages"]
     assert isinstance(found, list)
     return found
+
+
+async def test_a_thought_of_the_responses_api_is_no_field_of_a_chat_completion() -> None:
+    provider = answers(OK)
+    signed = Reasoning(text="Hm.", signature="rs_1", redacted="x", provider="acme")
+
+    await complete(provider, call("openai", ask(say("assistant", signed, "Hi"), say("user", "?"))))
+
+    assert messages(provider.sent[0])[0] == {"role": "assistant", "content": "Hi"}

@@ -125,7 +125,10 @@ def _tool_message(result: ToolResult) -> dict[str, object]:
 
 def _assistant_message(parts: Sequence[Part]) -> dict[str, object]:
     text = "\n".join(part.text for part in parts if isinstance(part, Text))
-    reasoning = "".join(part.text for part in parts if isinstance(part, Reasoning))
+    plain = (part for part in parts if isinstance(part, Reasoning) and part.signature is None)
+    reasoning = "".join(
+        part.text for part in plain
+    )  # a signed one is of OpenAI's other API, and unknown to this one
     calls = [
         {"id": part.id, "type": "function", "function": {"name": part.name, "arguments": part.arguments}}
         for part in parts
