@@ -195,7 +195,8 @@ async def test_a_cached_answer_streams_with_its_calls_and_reasoning(tmp_path: Pa
     script = says(
         Reasoning(text="Hm", signature="s"),
         Text(text="Look"),
-        ToolCall(id="call_1", name="look", arguments="{}"),
+        ToolCall(id="call_1", name="look", arguments="{}", signature="thought"),
+        ToolCall(id="call_2", name="look", arguments="{}"),
     )
     ttl = {"X-GR-Cache-TTL": "5"}
     async with door(tmp_path, script) as at:
@@ -207,7 +208,9 @@ async def test_a_cached_answer_streams_with_its_calls_and_reasoning(tmp_path: Pa
     assert done == "[DONE]"
     assert {"content": "Look"} in deltas
     assert any("reasoning_details" in delta and delta["reasoning_content"] == "Hm" for delta in deltas)
-    assert [delta["tool_calls"][0]["id"] for delta in deltas if "tool_calls" in delta] == ["call_1"]
+    calls = [delta["tool_calls"][0] for delta in deltas if "tool_calls" in delta]
+    assert [(call["index"], call["id"]) for call in calls] == [(0, "call_1"), (1, "call_2")]
+    assert calls[0]["extra_content"] == {"google": {"thought_signature": "thought"}}
 
 
 async def test_the_header_of_a_strategy_wins_over_the_body(tmp_path: Path) -> None:

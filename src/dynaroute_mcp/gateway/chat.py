@@ -6,6 +6,7 @@ it an error event without `[DONE]`. A client that hangs up cancels the call; wha
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -185,13 +186,20 @@ async def _send(send: Send, piece: bytes) -> None:
 
 
 def _events(answer: Answer) -> Iterator[StreamEvent]:
-    for index, part in enumerate(answer.completion.message.parts):
+    calls = count()
+    for part in answer.completion.message.parts:
         if isinstance(part, Text):
             yield TextDelta(text=part.text, logprobs=part.logprobs)
         elif isinstance(part, Reasoning):
             yield ReasoningDelta(text=part.text, signature=part.signature, redacted=part.redacted)
         elif isinstance(part, ToolCall):
-            yield ToolCallDelta(index=index, id=part.id, name=part.name, arguments=part.arguments)
+            yield ToolCallDelta(
+                index=next(calls),
+                id=part.id,
+                name=part.name,
+                arguments=part.arguments,
+                signature=part.signature,
+            )
 
 
 def _usage_apart(body: ChatBody) -> bool:
