@@ -141,7 +141,7 @@ async def test_a_stream_opens_with_the_role_and_ends_with_usage_on_the_finishing
 
     *chunks, done = events
     assert done == "[DONE]"
-    assert chunks[0]["choices"][0]["delta"]["role"] == "assistant"
+    assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
     assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == "Hello"
     assert all(len(chunk["choices"]) == 1 for chunk in chunks)
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
@@ -171,6 +171,7 @@ async def test_tool_calls_and_reasoning_stream_in_pieces(tmp_path: Path) -> None
 
     deltas = [event["choices"][0]["delta"] for event in events[:-1]]
     calls = [delta["tool_calls"][0] for delta in deltas if "tool_calls" in delta]
+    assert deltas[0] == {"role": "assistant"}
     assert calls[0]["id"] == "call_1"
     assert calls[0]["extra_content"] == {"google": {"thought_signature": "thought"}}
     assert "".join(call["function"]["arguments"] for call in calls) == '{"a":1}'

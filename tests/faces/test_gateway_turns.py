@@ -206,6 +206,7 @@ async def test_a_cached_answer_streams_with_its_calls_and_reasoning(tmp_path: Pa
     *chunks, done = events_in(replayed.text)
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
     assert done == "[DONE]"
+    assert deltas[0] == {"role": "assistant"}
     assert {"content": "Look"} in deltas
     assert any("reasoning_details" in delta and delta["reasoning_content"] == "Hm" for delta in deltas)
     calls = [delta["tool_calls"][0] for delta in deltas if "tool_calls" in delta]

@@ -104,8 +104,9 @@ class Job:
         if not stream:
             return self.whole(answer)
         head = self.head(answer.model_id, answer.request_id)
-        pieces = [encode.piece(head, event, answer.provider) for event in _events(answer)]
-        lines = [encode.opening(head), *pieces, *self.ending(answer, head)]
+        events = [*_events(answer)]
+        pieces = [encode.piece(head, event, answer.provider) for event in events]
+        lines = [encode.opening(head, events[0] if events else None), *pieces, *self.ending(answer, head)]
         headers = self.headers(answer.model_id, answer.request_id) | _cost_headers(answer)
         return Response(b"".join(lines), media_type="text/event-stream", headers=headers)
 
@@ -165,9 +166,12 @@ class Streamed(Response):
     async def _pass_on(self, routed: "Routed", send: Send) -> None:
         candidate = routed.placed.candidate
         head = self._job.head(candidate.model_id, routed.decision.request_id)
-        await _send(send, encode.opening(head))
+        opened = False
         async for event in routed:
-            if line := encode.piece(head, event, candidate.provider):
+            line = encode.piece(head, event, candidate.provider)
+            if not opened:
+                line, opened = encode.opening(head, event) + line, True
+            if line:
                 await _send(send, line)
         assert routed.answer is not None, "a stream that ended well has its answer"
         self._job.done(routed.answer)

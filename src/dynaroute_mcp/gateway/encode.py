@@ -155,8 +155,13 @@ def attempt(tried: "Attempt") -> shapes.Attempt:
     }
 
 
-def opening(head: Head) -> bytes:
-    """The first event of a stream."""
+def opening(head: Head, first: StreamEvent | None) -> bytes:
+    """The first event of a stream; it has content only if text comes first.
+
+    The Vercel AI SDK begins a text at every content, also an empty one.
+    """
+    if isinstance(first, ReasoningDelta | ToolCallDelta):
+        return _chunk(head, {"role": "assistant"})
     return _chunk(head, {"role": "assistant", "content": ""})
 
 
