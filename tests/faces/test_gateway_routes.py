@@ -468,6 +468,34 @@ async def test_anthropics_api_is_refused_with_a_status_whose_message_claude_code
     assert "Anthropic's Messages API is not spoken here" in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "settings"),
+    [
+        (
+            "/v1/responses",
+            (
+                "client.chat.completions",
+                "set_default_openai_api('chat_completions')",
+                "openai.chat('auto')",
+                "use_responses_api=False",
+                "openai-chat:auto",
+                "OpenAILike",
+                "litellm_proxy/auto",
+            ),
+        ),
+        ("/v1/completions", ("ChatOpenAI", "is_chat_model=True", "chatModel('auto')")),
+    ],
+)
+async def test_a_client_that_takes_another_of_openais_apis_is_told_which_setting_changes_that(
+    tmp_path: Path, path: str, settings: tuple[str, ...]
+) -> None:
+    async with door(tmp_path) as at:
+        response = await at.client.post(path, json={"model": "auto", "input": "Hello"})
+
+    message = response.json()["error"]["message"]
+    assert [setting for setting in settings if setting not in message] == []
+
+
 async def test_the_404_for_an_unknown_model_offers_the_router(tmp_path: Path) -> None:
     async with door(tmp_path) as at:
         asked = await at.client.post("/v1/chat/completions", json={**HELLO, "model": "gpt-3.5-turbo"})

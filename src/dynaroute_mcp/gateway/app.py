@@ -20,8 +20,16 @@ if TYPE_CHECKING:
 
 _CHAT: Final = "POST /v1/chat/completions"
 _INSTEAD: Final[Mapping[str, str]] = {
-    "responses": f"the Responses API is not spoken here; let your client use chat completions: {_CHAT}",
-    "completions": f"text completions are not spoken here; send `messages` to {_CHAT}",
+    "responses": (
+        f"the Responses API is not spoken here; let your client use chat completions: {_CHAT}. "
+        "OpenAI's SDKs: client.chat.completions; its Agents SDK: set_default_openai_api('chat_completions'); "
+        "Vercel AI SDK: openai.chat('auto'); LangChain: use_responses_api=False; Pydantic AI: openai-chat:auto; "
+        "LlamaIndex: OpenAILike; LiteLLM: litellm_proxy/auto"
+    ),
+    "completions": (
+        f"text completions are not spoken here; send `messages` to {_CHAT}. "
+        "LangChain: ChatOpenAI; LlamaIndex's OpenAILike: is_chat_model=True; Vercel AI SDK: chatModel('auto')"
+    ),
     "messages": f"Anthropic's Messages API is not spoken here; send OpenAI's `messages` to {_CHAT}",
     "embeddings": f"there are no embeddings here, only chats ({_CHAT}); ask a provider of embeddings itself",
 }
