@@ -379,6 +379,14 @@ def test_what_would_be_a_400_keeps_a_model_out(
     }
 
 
+def test_who_ends_with_an_answer_that_no_model_continues_is_told_to_end_with_a_question() -> None:
+    catalog = world([model(SMALL, 0.5, constraints=Constraints(prefill=False))], [price_row(SMALL, "1", "4")])
+    answered = (*asking().messages, Message(role="assistant", parts=(Text(text="Paris"),)))
+
+    with pytest.raises(NoCandidate, match="end with a user's message"):
+        choose(situation(catalog, request=ChatRequest(messages=answered)))
+
+
 def test_prompt_and_answer_must_fit_with_room_for_the_estimate() -> None:
     catalog = world(
         [model(SMALL, 0.5, context=8_192), model(LARGE, 0.5, context=128_000)],

@@ -23,7 +23,7 @@ _ADVICE: Final[dict[Kind, str]] = {
     "price": "add a price in the catalog overlay, or lift the budget",
     "retired": "name a current model",
     "window": "shorten the prompt, or ask for a smaller max_tokens",
-    "wire": "change the tools, tool_choice or reasoning_effort, or add a provider",
+    "wire": "change the tools, tool_choice or reasoning_effort, end with a user's message, or add a provider",
 }
 _MAX_KEYS_NAMED: Final = 4
 
