@@ -233,10 +233,11 @@ class ChatRequest:
     @property
     def cache_ttls(self) -> frozenset[CacheTtl]:
         """How long parts of the prompt are to be cached; empty where no part is marked."""
-        parts = (part for message in self.messages for part in message.parts)
-        marks = {part.cache_ttl for part in parts if not isinstance(part, Reasoning)}
-        marks |= {tool.cache_ttl for tool in self.tools}
-        return frozenset(mark for mark in marks if mark is not None)
+        parts = [part for message in self.messages for part in message.parts]
+        marks = {part.cache_ttl for part in parts if not isinstance(part, Reasoning) and part.cache_ttl}
+        if self.tools:
+            marks |= {tool.cache_ttl for tool in self.tools if tool.cache_ttl}
+        return frozenset(marks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,9 +85,9 @@ def rank(situation: Situation, contenders: Iterable[Contender], demanded: float)
     heeding = heedful(situation, good)
     heedless = tuple(each for each in good if each not in heeding) if len(heeding) < len(good) else ()
     first = None if situation.strategy is Strategy.BEST else faster(situation, heeding, liking(situation))
-    rest = (*(each for each in heeding if each is not first), *heedless)
+    rest = heeding if first is None else [first, *[each for each in heeding if each is not first]]
     return Ranking(
-        good=rest if first is None else (first, *rest),
+        good=(*rest, *heedless),
         weak=tuple(weak),
         crowded=tuple(crowded),
         heedless=heedless,
