@@ -122,6 +122,26 @@ async def test_what_of_the_messages_is_not_passed_on_is_named(tmp_path: Path) ->
     assert at.script.calls[0].request.cache_ttls == frozenset()
 
 
+@pytest.mark.parametrize("mark", ["ephemeral", True, 5, ["ephemeral"], {"type": "ephemeral", "ttl": "2h"}])
+async def test_a_mark_in_other_words_is_named_and_the_request_answered(tmp_path: Path, mark: object) -> None:
+    cached = {"cache_control": mark}
+    turns = [
+        {"role": "system", "content": "Be kind."} | cached,
+        {"role": "user", "content": [{"type": "text", "text": "Look"} | cached]},
+    ]
+    tool = {"type": "function", "function": {"name": "look"} | cached} | cached
+    async with door(tmp_path) as at:
+        response = await at.chat(messages=turns, tools=[tool])
+
+    assert response.json()["_custom_routing_info"]["dropped_params"] == [
+        "messages[].cache_control",
+        "messages[].content[].cache_control",
+        "tools[].cache_control",
+        "tools[].function.cache_control",
+    ]
+    assert at.script.calls[0].request.cache_ttls == frozenset()
+
+
 async def test_probabilities_are_shown_whole_in_a_stream_and_from_the_cache(tmp_path: Path) -> None:
     ttl, asked = {"X-GR-Cache-TTL": "5"}, HELLO | {"logprobs": True}
     pieces = (

@@ -88,7 +88,7 @@ class CacheControl(Wire):
     """Without one, five minutes."""
 
 
-Marked = Annotated[CacheControl | dict[str, object] | None, Field(union_mode="left_to_right")]
+Marked = Annotated[CacheControl | object, Field(union_mode="left_to_right")]
 """Other words for it are left out and named: it is only a wish."""
 
 
