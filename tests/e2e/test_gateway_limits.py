@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx2
@@ -128,6 +128,32 @@ def test_connections_are_kept_for_the_next_request_and_give_way_to_new_ones(
 
     assert told == {b"HTTP/1.1 200": CONNECTIONS + 1}
     assert left_of_the_first == b"", "the one that was idle for longest is closed"
+
+
+@pytest.mark.parametrize("parser", ["httptools", "h11"])
+def test_a_head_in_two_pieces_has_its_time_whenever_it_begins_on_a_kept_connection(
+    tmp_path: Path, behind: Upstream, parser: str
+) -> None:
+    with (
+        gateway(tmp_path, behind.url, stalled_s=0.8, PARSER=parser) as at,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        told = list(threads.map(lambda tenths: ask_haltingly(at.port, tenths / 10), range(8)))
+
+    assert told == [b"HTTP/1.1 200"] * 8
+
+
+def ask_haltingly(port: int, idle_s: float) -> bytes:
+    """Ask, pause, and ask again with another pause within the head; the beginning of the second answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as wire:
+        ask_health(wire)
+        time.sleep(0.8 + idle_s)
+        wire.sendall(b"GET /health HTTP/1.1\r\nHost: ")
+        time.sleep(0.4)  # half of what a head may take at least
+        wire.sendall(b"127.0.0.1\r\n\r\n")
+        with suppress(ConnectionResetError):
+            return wire.recv(12)
+        return b""
 
 
 def ask_health(wire: socket.socket) -> bytes:

@@ -41,6 +41,8 @@ _CROWDED_S: Final = 1.0
 """How long a connection too many may take to send its request head and be refused."""
 _OWN_DESCRIPTORS: Final = 32
 """Of the process itself: database, loop, log, and a few connections too many that are being refused."""
+_NOTHING_BEGUN: Final = object()
+"""What was seen of a connection that had no head to send."""
 _FEWEST: Final = 4
 """Clients that are let in however few descriptors there are."""
 
@@ -161,7 +163,8 @@ class Patient(Connection):  # type: ignore[misc, valid-type]  # one of uvicorn's
         if self.cycle is before and not answering and not kept:
             self.transport.abort()
         else:
-            self._watch = self.loop.call_later(HEADERS_S, self._look, self.cycle)
+            seen = _NOTHING_BEGUN if kept or answering else self.cycle
+            self._watch = self.loop.call_later(HEADERS_S, self._look, seen)
 
 
 class _Lingering:
