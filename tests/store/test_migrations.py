@@ -2,17 +2,19 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
 import pytest
-from tests.store.examples import NOW, key_row
+from tests.store.examples import EVERYTHING, NOW, intent, key_row, outcome
 
 from dynaroute_mcp.errors import StoreUnavailable
 from dynaroute_mcp.store.driver import connect
 from dynaroute_mcp.store.link import open_for_writing
 from dynaroute_mcp.store.migrations import MIGRATIONS, copy_database, migrate
 from dynaroute_mcp.store.sqlite import open_store
+from dynaroute_mcp.types import Attempt, Usage
 
 NEXT = (*MIGRATIONS, ("ALTER TABLE keys ADD COLUMN note TEXT", "UPDATE keys SET note = owner"))
 
@@ -143,3 +145,26 @@ async def test_a_file_of_the_first_version_gets_the_new_columns_and_keeps_its_ro
         (row,) = await store.list_keys("alice")
 
     assert (row.plan, row.total_requests, row.usd_per_month, row.tokens_per_month) == ("pro", 7, None, None)
+
+
+async def test_calls_of_before_have_what_their_failed_tries_took_in_the_sums(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    taken = Usage(uncached_input_tokens=70, cache_read_tokens=1, cache_write_5m_tokens=5, output_tokens=7)
+    failed = Attempt(model_id="a", provider="b", outcome="garbled", status=200, latency_ms=3, usage=taken)
+    good = replace(failed, outcome="ok", usage=None)
+    async with open_store(path) as store:
+        for name, attempts in {"lost": (failed, failed, good), "plain": (good,), "damaged": ()}.items():
+            await store.begin(intent(name), ())
+            await store.settle(replace(outcome(name), attempts=attempts), None)
+        await store.begin(intent("running"), ())
+        (before,) = await store.totals(EVERYTHING, by="all")
+    with closing(connect(path)) as old:
+        old.execute("ALTER TABLE calls DROP COLUMN lost_input_tokens")
+        old.execute("ALTER TABLE calls DROP COLUMN lost_output_tokens")
+        old.execute("UPDATE calls SET attempts = '{no' WHERE request_id = 'damaged'")
+        old.execute("PRAGMA user_version = 4")
+    async with open_store(path) as store:
+        (after,) = await store.totals(EVERYTHING, by="all")
+
+    assert (after.input_tokens, after.output_tokens) == (3 * 1_000 + 2 * 76, 3 * 500 + 2 * 7)
+    assert after == before

@@ -8,6 +8,7 @@ import filecmp
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 from dynaroute_mcp.errors import StoreUnavailable
 from dynaroute_mcp.store.driver import connect
@@ -156,9 +157,18 @@ _CORRECTIONS_BY_REQUEST: Step = (
 )
 """A request has one correction, the newest, so that nobody fills the disk with them."""
 
+_LOST: Final = """json_each(CASE WHEN json_valid(attempts) THEN attempts ELSE '[]' END)
+        WHERE CASE type WHEN 'array' THEN json_array_length(value) END > 6"""
+"""Tries of a call that tell behind six other fields what they took; none where a row is damaged."""
+
 _LOST_TOKENS: Step = (
     "ALTER TABLE calls ADD COLUMN lost_input_tokens INTEGER",
     "ALTER TABLE calls ADD COLUMN lost_output_tokens INTEGER",
+    f"""UPDATE calls SET (lost_input_tokens, lost_output_tokens) = (
+        SELECT sum(json_extract(value, '$[6]') + json_extract(value, '$[7]') + json_extract(value, '$[8]')
+            + json_extract(value, '$[9]')), sum(json_extract(value, '$[10]'))
+        FROM {_LOST}
+    ) WHERE EXISTS (SELECT 1 FROM {_LOST})""",  # noqa: S608  # made of a constant
 )
 """What failed tries of a call took, so that the sums of tokens are those behind the sums of dollars."""
 
