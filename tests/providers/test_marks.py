@@ -109,3 +109,13 @@ async def test_a_text_that_came_as_a_file_keeps_its_mark() -> None:
     body, _ = await sent_for(ask(say("user", file)))
 
     assert body["messages"][0]["content"] == [{"type": "text", "text": "hi"} | SHORT]
+
+
+@pytest.mark.parametrize(("role", "blank"), [("user", ""), ("system", " ")])
+async def test_a_mark_on_nothing_is_named_as_left_out(role: Any, blank: str) -> None:
+    nothing = Text(text=blank, cache_ttl="5m")
+
+    body, dropped = await sent_for(ask(say(role, "Long", nothing), say("user", "Hi")))
+
+    assert "cache_control" not in str(body)
+    assert dropped == ("cache_control",)

@@ -33,7 +33,7 @@ class Messages:
         request = settled.request
         tools, system, turns = _tools(request), _system(request), _turns(request)
         said = [block for _, blocks in turns for block in blocks]
-        weakened = {"cache_control"} if bound([*tools, *system, *said]) else set()
+        weakened = {"cache_control"} if bound([*tools, *system, *said], request) else set()
         body: dict[str, object] = {
             "model": call.model.wire_id,
             "max_tokens": call.max_output_tokens,

@@ -32,14 +32,15 @@ def mark(ttl: CacheTtl | None) -> Piece:
     return {} if ttl is None else {_FIELD: _WIRE[ttl]}
 
 
-def bound(blocks: Sequence[Piece]) -> bool:
-    """Leave as many marks on blocks as Anthropic takes; tell whether any was taken off or shortened.
+def bound(blocks: Sequence[Piece], request: ChatRequest) -> bool:
+    """Leave as many marks on blocks as Anthropic takes; tell whether any was left out or shortened.
 
     The last ones stay: the prompt up to each holds what the earlier ones mark. What is to be kept an hour but
     stands behind what is kept five minutes is kept five minutes, so that nothing costs more than was asked.
 
     Args:
         blocks: all that can be marked, in the order in which they are cached: tools, system, messages.
+        request: whose blocks they are; an empty text has none, and its mark goes with it.
     """
     marked = [block for block in blocks if _FIELD in block]
     surplus, kept = marked[:-_MOST], marked[-_MOST:]
@@ -49,4 +50,11 @@ def bound(blocks: Sequence[Piece]) -> bool:
     late = [block for block in kept[short:] if block[_FIELD] == _WIRE["1h"]]
     for block in late:
         block[_FIELD] = _WIRE["5m"]
-    return bool(surplus or late)
+    return bool(surplus or late) or len(marked) < _asked(request)
+
+
+def _asked(request: ChatRequest) -> int:
+    parts = (part for message in request.messages for part in message.parts)
+    wishes = [part.cache_ttl for part in parts if not isinstance(part, Reasoning)]
+    wishes += [tool.cache_ttl for tool in request.tools]
+    return len(wishes) - wishes.count(None)
