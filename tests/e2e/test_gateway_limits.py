@@ -1,12 +1,14 @@
 """What no load may do to a gateway: pass a limit of several processes together, or die of too few file descriptors."""
 
+import json
 import os
 import socket
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import httpx2
@@ -141,6 +143,31 @@ def test_a_head_in_two_pieces_has_its_time_whenever_it_begins_on_a_kept_connecti
         told = list(threads.map(lambda tenths: ask_haltingly(at.port, tenths / 10), range(8)))
 
     assert told == [b"HTTP/1.1 200"] * 8
+
+
+@pytest.mark.parametrize("parser", ["httptools", "h11"])
+def test_a_client_that_leaves_with_two_requests_under_way_is_asked_for_no_more(
+    tmp_path: Path, behind: Upstream, parser: str
+) -> None:
+    behind.wait_s = 3.0
+    with gateway(tmp_path, behind.url, PARSER=parser) as at:
+        body = json.dumps(BODY).encode()
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {at.key()}\r\n"
+        )
+        one = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        with socket.create_connection(("127.0.0.1", at.port), timeout=5) as wire:
+            wire.sendall(one + one)
+            while not behind.asked:
+                time.sleep(0.01)
+        with closing(sqlite3.connect(tmp_path / "dynaroute.db")) as books:
+            told: list[tuple[str]] = [("in_flight",)]
+            while told == [("in_flight",)]:
+                time.sleep(0.01)
+                told = books.execute("SELECT status FROM calls").fetchall()
+
+    assert told == [("cancelled",)]
+    assert len(behind.asked) == 1
 
 
 def ask_haltingly(port: int, idle_s: float) -> bytes:

@@ -98,8 +98,9 @@ class Patient(Connection):  # type: ignore[misc, valid-type]  # one of uvicorn's
         self._give_time()
         if self.lingering:
             self._lingering.cancel()
-        if self.cycle is not None:
-            hang_up(self.cycle.scope)
+        if self.answered is not None:
+            self.answered.disconnected = not self.answered.response_complete
+            hang_up(self.answered.scope)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

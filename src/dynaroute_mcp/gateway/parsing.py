@@ -8,7 +8,7 @@ which a request may be hidden from a proxy. Neither heeds whom an absolute addre
 
 import re
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -40,6 +40,8 @@ class Bounded(HttpToolsProtocol):
     _in_head = False
     _offered = False
     """The request offers to go on in another protocol."""
+    answered: Any = None  # Any: uvicorn's private cycle
+    """The request that is being answered, or was last: others may wait behind it."""
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
@@ -73,6 +75,13 @@ class Bounded(HttpToolsProtocol):
         self._offered = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         if not self._offered:
             super().on_headers_complete()
+            self.answered = self.answered if self.pipeline else self.cycle
+
+    def on_response_complete(self) -> None:
+        """Go on to the request that waits for longest."""
+        if self.pipeline:
+            self.answered = self.pipeline[-1][0]
+        super().on_response_complete()
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""
@@ -136,6 +145,11 @@ class Plain(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # h11's, where
         """Begin."""
         super().connection_made(transport)
         self.app = _checked(self.config.loaded_app)
+
+    @property
+    def answered(self) -> Any:  # Any: uvicorn's private cycle
+        """The request that is being answered, or was last: no other is read meanwhile."""
+        return self.cycle
 
 
 def _checked(app: ASGIApp) -> ASGIApp:
