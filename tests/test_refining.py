@@ -12,6 +12,7 @@ from tests.scripted import ASK, FLASH, LUNA, Fixed, Script, failure, scripted_co
 
 from dynaroute_mcp.errors import ProviderTimedOut
 from dynaroute_mcp.providers.base import Call
+from dynaroute_mcp.providers.usage import Reported
 from dynaroute_mcp.refining import added, question, read_opinion
 from dynaroute_mcp.store.base import CallFilter
 from dynaroute_mcp.taxonomy import Category, Level
@@ -137,6 +138,26 @@ async def test_nothing_is_asked_where_the_ceiling_would_leave_no_answer(tmp_path
 
     assert answer.classification.tier == "L1"
     assert not any(call.request.routing.overhead for call in script.calls)
+
+
+async def test_a_question_that_failed_and_is_billed_counts_as_one_that_was_answered(tmp_path: Path) -> None:
+    ceiling = Decimal("0.005")
+    script = Judge(
+        told=Reported(input=100, output=50),
+        failures={LUNA: [failure(ProviderTimedOut)] * 2},
+    )
+    chosen = settings(tmp_path, classifier={"refine_model": LUNA})
+    async with scripted_core(chosen, script, classifier=Doubtful()) as core:
+        answer = await core.router.complete(capped(ceiling), OWNER)
+        calls = [call async for call in core.store.calls(CallFilter())]
+
+    costs = [call.outcome.cost.total_usd for call in calls if call.outcome and call.outcome.cost]
+    assert answer.cost is not None
+    assert answer.choice.winner.max_usd is not None
+    assert len(costs) == 2
+    assert min(costs) > 0
+    assert answer.cost.total_usd == sum(costs)
+    assert answer.choice.winner.max_usd + costs[1] <= ceiling
 
 
 async def test_a_stream_carries_the_cost_too(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from dynaroute_mcp.errors import (
 )
 from dynaroute_mcp.health import Health
 from dynaroute_mcp.policy import Pin, Situation, choose
+from dynaroute_mcp.pricing import lost
 from dynaroute_mcp.refining import charged, question, refined
 from dynaroute_mcp.settings import Settings
 from dynaroute_mcp.taxonomy import Category, Level
@@ -141,7 +142,8 @@ class Router:
             answer = await self.complete(asking, caller)
         except DynarouteError as error:
             logger.warning("the third tier gave no label", extra={"code": error.code})
-            return label, None
+            attempts = error.attempts if isinstance(error, ProviderError) else ()
+            return label, lost(self._availability.catalog, attempts, self._ambient.clock())
         return refined(label, answer), answer.cost
 
     async def _leaves_enough(
