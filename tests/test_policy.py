@@ -731,8 +731,11 @@ def test_a_conversation_moves_up_only_when_it_must() -> None:
     assert winner_of(on(LARGE, level=Level.L3)) == LARGE
 
 
-def test_best_keeps_a_conversation_that_is_good_enough() -> None:
-    assert winner_of(replace(on(LARGE), strategy=Strategy.BEST)) == LARGE
+def test_best_keeps_a_conversation_that_is_good_enough_and_calls_it_no_better() -> None:
+    choice = choose(replace(on(LARGE), strategy=Strategy.BEST))
+
+    assert choice.winner.model_id == LARGE
+    assert choice.reason.endswith("its cache holds 50,000 tokens of this conversation")
 
 
 def test_a_conversation_leaves_a_model_that_is_out() -> None:

@@ -212,9 +212,10 @@ def conversation_lead(situation: Situation, money: Terms, ranking: Ranking) -> L
     if ranking.good and here not in ranking.good:
         return Lead(contender=None, note=f"the conversation moves up from {here.model_id}")
     first = ranking.order[0]
-    if first is here or situation.strategy is Strategy.BEST:
+    if first is here:
         return Lead(contender=here)
-    saved = _saved_by_moving(situation, money, here, first)
+    best = situation.strategy is Strategy.BEST
+    saved = None if best else _saved_by_moving(situation, money, here, first)
     if saved is not None and saved > 0:
         less = dollars(dollars_of(saved))
         note = f"the conversation moves from {here.model_id}: {less} less even with a cold cache"
