@@ -154,6 +154,7 @@ def test_a_head_that_is_too_large_is_told_so(at: Gateway) -> None:
 
     assert statuses(told) == [431]
     assert (problem(told)["code"], problem(told)["reason"]) == (431, "head_too_large")
+    assert problem(told)["type"] == "invalid_request_error"
 
 
 @pytest.mark.parametrize("offer", [b"h2c", b"websocket"])

@@ -79,6 +79,33 @@ async def test_a_wrong_change_is_refused_and_changes_nothing(
     assert error["param"].startswith(param)
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"owner": "bob"}, "owner: there is no such field"),
+        ({"expires_at": "soon"}, "expires_at: send a time with its zone, such as 2027-01-31T00:00:00Z"),
+        ({"expires_at": "2027-01-31"}, "expires_at: send a time with its zone, such as 2027-01-31T00:00:00Z"),
+        (
+            {"expires_at": "2027-13-31T00:00:00Z"},
+            "expires_at: send a time with its zone, such as 2027-01-31T00:00:00Z",
+        ),
+        ({"expires_at": True}, "expires_at: send a time with its zone, such as 2027-01-31T00:00:00Z"),
+        (
+            {"rules": [{"category": "Laww", "model": HAIKU}]},
+            "rules[0].category: there is no such category; did you mean Law? There are: Law, Business,",
+        ),
+    ],
+)
+async def test_a_wrong_term_is_refused_in_words_that_say_what_to_send(
+    tmp_path: Path, body: dict[str, Any], said: str
+) -> None:
+    async with door(tmp_path) as at:
+        key_id = (await at.client.post("/v1/keys", json=TERMS)).json()["key_id"]
+        refused = await at.client.patch(f"/v1/keys/{key_id}", json=body)
+
+    assert refused.json()["error"]["message"].startswith(said)
+
+
 async def test_a_key_with_limits_lifts_none_of_them_but_may_rotate_itself(tmp_path: Path) -> None:
     async with door(tmp_path, encryption_key=MASTER) as at:
         made = (await at.client.post("/v1/keys", json={"requests_per_day": 9})).json()

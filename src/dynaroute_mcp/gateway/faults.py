@@ -7,8 +7,10 @@ from pydantic_core import ErrorDetails
 
 from dynaroute_mcp.gateway import wire
 
+_TIME: Final = "send a time with its zone, such as 2027-01-31T00:00:00Z"
 _WORDS: Final[Mapping[str, str]] = {
     "missing": "this field is missing",
+    "extra_forbidden": "there is no such field",
     "int_type": "send a whole number",
     "int_from_float": "send a whole number",
     "float_type": "send a number",
@@ -19,6 +21,10 @@ _WORDS: Final[Mapping[str, str]] = {
     "dict_type": "send an object",
     "model_type": "send an object",
     "model_attributes_type": "send an object",
+    "datetime_type": _TIME,
+    "datetime_parsing": _TIME,
+    "datetime_from_date_parsing": _TIME,
+    "timezone_aware": _TIME,
     "literal_error": "send {expected}",
     "enum": "send {expected}",
     "greater_than": "send more than {gt}",

@@ -8,7 +8,8 @@ from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field
 from dynaroute_mcp.accounts import LONGEST_GRACE_S, OWNER_PATTERN, Terms
 from dynaroute_mcp.accounts.terms import HIGHEST_LIMIT, MOST_NAMES, NAME_CHARACTERS
 from dynaroute_mcp.gateway.decode import strategy_of
-from dynaroute_mcp.gateway.wire import CategoryName, StrategyName, Wire, integral
+from dynaroute_mcp.gateway.wire import StrategyName, Wire, category_named, integral
+from dynaroute_mcp.taxonomy import Category
 from dynaroute_mcp.types import KeyRule
 
 Owner = Annotated[str, Field(min_length=1, max_length=200, pattern=OWNER_PATTERN)]
@@ -18,12 +19,16 @@ Names = Annotated[list[AnyName], Field(max_length=MOST_NAMES)]
 _CLOSED = ConfigDict(strict=True, frozen=True, extra="forbid")
 
 
+def _category_or_all(value: object) -> object:
+    return value if value == "*" else category_named(value)
+
+
 class RuleBody(Wire):
     """Prompts of a category, or of all (`*`), go to this model, unless it is excluded."""
 
     model_config = _CLOSED
 
-    category: Literal["*"] | CategoryName
+    category: Annotated[Literal["*"] | Category, BeforeValidator(_category_or_all)]
     model: AnyName
 
 

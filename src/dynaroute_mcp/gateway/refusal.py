@@ -69,6 +69,7 @@ _TYPES: Final = {
     415: "invalid_request_error",
     421: "invalid_request_error",
     429: "rate_limit_error",
+    431: "invalid_request_error",
     502: "upstream_error",
     504: "timeout_error",
 }

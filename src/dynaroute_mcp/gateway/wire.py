@@ -54,7 +54,8 @@ def _one(value: object) -> object:
     return number
 
 
-def _category(value: object) -> object:
+def category_named(value: object) -> object:
+    """Take a category in any case of letters."""
     if not isinstance(value, str):
         return value
     wanted, known = value.strip().casefold(), {each.casefold(): each for each in Category}
@@ -70,7 +71,7 @@ _LONGEST_CATEGORY: Final = max(map(len, Category))
 
 Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS), BeforeValidator(integral)]
 LevelNumber = Annotated[int, Field(ge=1, le=5), BeforeValidator(integral)]
-CategoryName = Annotated[Category, BeforeValidator(_category)]
+CategoryName = Annotated[Category, BeforeValidator(category_named)]
 StrategyName = Literal["cheapest", "balanced", "best", "price-optimized", "output-optimized"]
 
 
