@@ -105,6 +105,20 @@ def test_an_admin_token_that_can_be_guessed_is_refused_with_the_way_to_make_one(
     assert f"{token!r}" not in str(caught.value)
 
 
+def test_each_wrong_value_is_laid_to_where_it_was_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationInvalid) as caught:
+        read(tmp_path, "strategy: fast\nretention_days: 0", DYNAROUTE_ADMIN_TOKEN="x")
+
+    assert str(caught.value).startswith("DYNAROUTE_ADMIN_TOKEN: admin_token: an admin token has at least 16")
+    assert "config.yaml: strategy: must be" in str(caught.value)
+    assert str(caught.value).endswith("; retention_days: must be at least 1")
+
+
+def test_a_path_that_is_none_is_refused_in_plain_words(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationInvalid, match=r"database: must be a path$"):
+        read(tmp_path, "database: null")
+
+
 @pytest.mark.parametrize("token", ["0a1b2c3d4e5f0a1b", "b7Q_w-xY2mN8kL4pR6tV9zD3fG5hJ1sA"])
 def test_an_admin_token_of_random_characters_is_taken(tmp_path: Path, token: str) -> None:
     settings = read(tmp_path, "", DYNAROUTE_ADMIN_TOKEN=token)

@@ -168,6 +168,7 @@ _WORDS: Final = {
     "dict": "must be a mapping of names to values",
     "mapping": "must be a mapping of names to values",
     "string_type": "must be text",
+    "path_type": "must be a path",
     "string_too_short": "must not be empty",
     "date": "must be a date like 2026-01-31",
 }

@@ -229,7 +229,7 @@ def read_settings(environ: Mapping[str, str], config: Path | None = None) -> Set
         config: file to read; else the one that `DYNAROUTE_CONFIG` names, else `~/.dynaroute/config.yaml`.
 
     Raises:
-        ConfigurationInvalid: the file can't be read, or a value is wrong; names file, field and reason.
+        ConfigurationInvalid: the file can't be read, or a value is wrong; names file or variable, field and reason.
     """
     file = _config_file(environ, config)
     written = read_yaml(file)[0] if file else {}
@@ -244,7 +244,7 @@ def read_settings(environ: Mapping[str, str], config: Path | None = None) -> Set
     try:
         return Settings.model_validate(values, context={"environ": environ})
     except ValidationError as error:
-        raise ConfigurationInvalid(_explain(error, file)) from None  # the cause would quote secrets
+        raise ConfigurationInvalid(_explain(error, file, environ)) from None  # the cause would quote secrets
 
 
 def _config_file(environ: Mapping[str, str], config: Path | None) -> Path | None:
@@ -268,12 +268,16 @@ def if_there(path: Path) -> Path | None:
     return path
 
 
-def _explain(error: ValidationError, file: Path | None) -> str:
-    problems: dict[str, str] = {}
+def _explain(error: ValidationError, file: Path | None, environ: Mapping[str, str]) -> str:
+    variables = {field: name for name, field in _FROM_ENVIRONMENT.items() if environ.get(name)}
+    problems: dict[str, dict[str, str]] = {}
     for item in error.errors(include_url=False):
         field = ".".join(
             str(part) for part in item["loc"] if "[" not in str(part)
         )  # `[`: one of several forms
-        problems.setdefault(field, complaint(item, Settings))
-    told = "; ".join(f"{field}: {problem}" for field, problem in problems.items())
-    return f"{file or 'environment'}: {told}"
+        source = variables.get(field, str(file or "environment"))
+        problems.setdefault(source, {}).setdefault(field, complaint(item, Settings))
+    return "; ".join(
+        f"{source}: " + "; ".join(f"{field}: {problem}" for field, problem in told.items())
+        for source, told in problems.items()
+    )

@@ -93,7 +93,7 @@ def doctor(ctx: click.Context, *, gateway: str | None, as_json: bool) -> None:
     try:
         chosen = settings()
     except DynarouteError as error:
-        broken = _broken("settings", error, "correct the file, then run this again")
+        broken = _broken("settings", error, "correct what it names, then run this again")
         found = _Examination(findings=[_versions(), broken])
     else:
         found = anyio.run(_examine, chosen, surroundings(), gateway)
