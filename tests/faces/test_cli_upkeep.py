@@ -279,11 +279,11 @@ def test_discover_lists_tests_and_remembers(shell: Shell, monkeypatch: pytest.Mo
     machine = LocalMachine(monkeypatch, shell)
 
     assert "1 not tested yet: `dynaroute discover --test` tests them" in shell("discover").stdout
-    assert "1 models, 0 tested" in shell("doctor").stdout
+    assert "1 model, 0 tested" in shell("doctor").stdout
     assert "tested ollama/llama3" in shell("discover", "--test").stderr
     (row,) = shell.json("discover", "--test")["models"]
     assert (row["highest_level"], row["tokens_per_s"], row["error"]) == (2, 30.0, None)
-    assert "1 models, 1 tested" in shell("doctor").stdout
+    assert "1 model, 1 tested" in shell("doctor").stdout
     assert machine.asked == 1
 
     machine.shown = SelfTest(highest_level=None, error="it timed out")

@@ -7,6 +7,7 @@ import sys
 import anyio
 import pytest
 
+from dynaroute_mcp.__main__ import serve_stdio
 from dynaroute_mcp.mcp_server import stdio
 from dynaroute_mcp.mcp_server.opening import LazyCore
 from dynaroute_mcp.mcp_server.stdio import _Departure, _heed_parent, _heed_signals
@@ -112,3 +113,16 @@ def test_a_process_without_stdin_or_stdout_says_that_it_has_no_client(
 
     with pytest.raises(SystemExit, match="an MCP client starts this with both open"):
         stdio.serve()
+
+
+@pytest.mark.parametrize("asked", ["-h", "--help"])
+def test_who_asks_the_program_for_help_is_told_who_starts_it(
+    asked: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["dynaroute-mcp-server", asked])
+
+    serve_stdio()
+
+    told = capsys.readouterr().out
+    assert told.startswith("Usage: dynaroute-mcp-server\n")
+    assert "dynaroute config" in told

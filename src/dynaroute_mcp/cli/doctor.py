@@ -153,7 +153,9 @@ async def _ask_gateway(found: _Examination, named: str | None, ambient: Ambient)
         return
     if view is not None:
         ill = [Finding(state="warning", about=about, found=f"{who}: {why}") for who, why in resting(view)]
-        well = Finding(state="ok", about=about, found=f"{len(view.models)} models asked, none rests")
+        well = Finding(
+            state="ok", about=about, found=f"{counted(len(view.models), 'model')} asked, none rests"
+        )
         found.findings += ill or [well]
     elif named:
         nobody = "no DynaRoute gateway tells its health there"
@@ -209,11 +211,12 @@ def _catalog(core: Core, ambient: Ambient) -> Finding:
     catalog = core.availability.catalog
     today = ambient.clock().date()
     active = sum(not model.retired(today) for model in catalog.models)
-    found = f"{active} models of {len({m.provider for m in catalog.models})} providers"
+    makers = len({model.provider for model in catalog.models})
+    found = f"{counted(active, 'model')} of {counted(makers, 'provider')}"
     if catalog.checked_on is None:
         return Finding(state="warning", about="catalog", found=f"{found}, no price was ever checked")
     age = (today - catalog.checked_on).days
-    found = f"{found}, prices checked {catalog.checked_on} ({age} day{'s' * (age != 1)} ago)"
+    found = f"{found}, prices checked {catalog.checked_on} ({counted(age, 'day')} ago)"
     if age > STALE_AFTER_DAYS:
         steps = "upgrade with `pip install -U dynaroute-mcp`, or correct prices in ~/.dynaroute/catalog.yaml"
         return Finding(state="warning", about="catalog", found=found, next_step=steps)
@@ -228,12 +231,12 @@ async def _classifier(core: Core) -> Finding:
 def _providers(core: Core, ambient: Ambient) -> list[Finding]:
     today = ambient.clock().date()
     endpoints, catalog = core.availability.endpoints, core.availability.catalog
+    active = Counter(model.provider for model in catalog.models if not model.retired(today))
     keyed = [
         Finding(
             state="ok",
             about=f"provider {provider}",
-            found=f"key {_masked(endpoint.api_key)}, {endpoint.base_url},"
-            f" {sum(m.provider == provider and not m.retired(today) for m in catalog.models)} models",
+            found=f"key {_masked(endpoint.api_key)}, {endpoint.base_url}, {counted(active[provider], 'model')}",
         )
         for provider, endpoint in endpoints.items()
         if not endpoint.provider.keyless
@@ -258,7 +261,7 @@ def _local_servers(core: Core) -> list[Finding]:
         if endpoint.provider.keyless:
             models = sum(model.provider == provider for model in catalog.models)
             tested = sum(each.note is not None for each in known if each.model.provider == provider)
-            found = f"{endpoint.provider.name} at {endpoint.base_url}, {models} models, {tested} tested"
+            found = f"{endpoint.provider.name} at {endpoint.base_url}, {counted(models, 'model')}, {tested} tested"
             step = "`dynaroute discover --test` shows how good and fast the others are"
             findings.append(
                 Finding(
