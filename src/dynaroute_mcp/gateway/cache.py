@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final, Self
 
+from pydantic import BaseModel
+
 from dynaroute_mcp.gateway.refusal import Refusal
-from dynaroute_mcp.gateway.wire import ChatBody
 from dynaroute_mcp.types import UNEXPLAINED, Answer, Caller, Cost, Message, Saving
 
 MAX_TTL_S: Final = 3_600
@@ -75,7 +76,7 @@ def ttl_of(header: str | None) -> int:
     return min(int(text), MAX_TTL_S)
 
 
-def key_of(caller: Caller, body: ChatBody, strategy: str | None) -> bytes:
+def key_of(caller: Caller, body: BaseModel, strategy: str | None) -> bytes:
     """Make the key of an answer: who asks, and everything in request and key that can change the answer."""
     asked = body.model_dump_json(exclude={"stream", "stream_options"})
     favours = f"{strategy}\x00{caller.strategy}\x00{caller.models}\x00{caller.preferences}"

@@ -6,7 +6,8 @@ served.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import anyio.lowlevel
@@ -20,8 +21,15 @@ _OVERLAP: Final = 512
 """Characters that two pieces share; no pattern is as long."""
 
 
-async def check(header: str | None, request: ChatRequest) -> None:
+async def check(
+    header: str | None, request: ChatRequest, names: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Check what goes to a provider in words, if `X-GR-Guardrails` wants it: messages, tools, schema and stops.
+
+    Args:
+        header: as it came.
+        request: what was read of the body.
+        names: what the caller's API calls the fields, where that is not as in chat completions.
 
     Raises:
         Refusal: 400 `guardrail_violation`, with the names of the patterns; or the header is wrong.
@@ -38,12 +46,12 @@ async def check(header: str | None, request: ChatRequest) -> None:
             await anyio.lowlevel.checkpoint()
         fields += [field] * (len(found) > before)
     if found:
-        names = ", ".join(sorted(found))
+        kinds = ", ".join(sorted(found))
         raise Refusal(
             400,
-            f"the prompt holds personal data: {names}; take it out, or send no X-GR-Guardrails header",
+            f"the prompt holds personal data: {kinds}; take it out, or send no X-GR-Guardrails header",
             reason="guardrail_violation",
-            param=fields[0],
+            param=names.get(fields[0], fields[0]),
             kind="guardrail_violation",
         )
 
