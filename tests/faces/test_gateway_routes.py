@@ -310,6 +310,7 @@ async def test_the_document_describes_every_route_and_answers_have_the_shapes_it
         key_id = (await at.client.post("/v1/keys", json={})).json()["key_id"]
         answers = {
             ("post", "/v1/chat/completions"): await at.chat(),
+            ("post", "/v1/responses"): await at.client.post("/v1/responses", json={"input": "Hi"}),
             ("post", "/v1/route"): await at.client.post("/v1/route", json={"prompt": "Hi"}),
             ("post", "/v1/classify"): await at.client.post("/v1/classify", json={"prompt": "Hi"}),
             ("get", "/v1/models"): await at.client.get("/v1/models"),
@@ -434,8 +435,8 @@ async def test_a_time_to_keep_answers_is_whole_seconds(tmp_path: Path, ttl: str)
 @pytest.mark.parametrize(
     ("path", "advice"),
     [
-        ("/v1/responses", "let your client use chat completions: POST /v1/chat/completions"),
-        ("/responses", "let your client use chat completions: POST /v1/chat/completions"),
+        ("/v1/responses/compact", "send the whole conversation as `input` to POST /v1/responses"),
+        ("/v1/responses/", "it is /v1/responses: check the base URL"),
         ("/v1/completions", "send `messages` to POST /v1/chat/completions"),
         ("/v1/embeddings", "there are no embeddings here"),
         ("/v1/v1/chat/completions", "it is /v1/chat/completions: check the base URL"),
@@ -468,31 +469,14 @@ async def test_anthropics_api_is_refused_with_a_status_whose_message_claude_code
     assert "Anthropic's Messages API is not spoken here" in error["message"]
 
 
-@pytest.mark.parametrize(
-    ("path", "settings"),
-    [
-        (
-            "/v1/responses",
-            (
-                "client.chat.completions",
-                "set_default_openai_api('chat_completions')",
-                "openai.chat('auto')",
-                "use_responses_api=False",
-                "openai-chat:auto",
-                "OpenAILike",
-                "litellm_proxy/auto",
-            ),
-        ),
-        ("/v1/completions", ("ChatOpenAI", "is_chat_model=True", "chatModel('auto')")),
-    ],
-)
-async def test_a_client_that_takes_another_of_openais_apis_is_told_which_setting_changes_that(
-    tmp_path: Path, path: str, settings: tuple[str, ...]
+async def test_a_client_that_takes_text_completions_is_told_which_setting_changes_that(
+    tmp_path: Path,
 ) -> None:
     async with door(tmp_path) as at:
-        response = await at.client.post(path, json={"model": "auto", "input": "Hello"})
+        response = await at.client.post("/v1/completions", json={"model": "auto", "prompt": "Hello"})
 
     message = response.json()["error"]["message"]
+    settings = ("ChatOpenAI", "is_chat_model=True", "chatModel('auto')")
     assert [setting for setting in settings if setting not in message] == []
 
 

@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 _CHAT: Final = "POST /v1/chat/completions"
 _INSTEAD: Final[Mapping[str, str]] = {
     "responses": (
-        f"the Responses API is not spoken here; let your client use chat completions: {_CHAT}. "
-        "OpenAI's SDKs: client.chat.completions; its Agents SDK: set_default_openai_api('chat_completions'); "
-        "Vercel AI SDK: openai.chat('auto'); LangChain: use_responses_api=False; Pydantic AI: openai-chat:auto; "
-        "LlamaIndex: OpenAILike; LiteLLM: litellm_proxy/auto"
+        "nothing of a response is kept here (`store` is false), to be read, deleted or continued: "
+        "send the whole conversation as `input` to POST /v1/responses"
     ),
     "completions": (
         f"text completions are not spoken here; send `messages` to {_CHAT}. "

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json
@@ -35,7 +35,7 @@ from dynaroute_mcp.types import (
 AUTO: Final = frozenset({"", "auto", "router", "dynaroute", "dynaroute/auto", "openrouter/auto"})
 """Names that let the router choose."""
 
-_FORMATS: Final[Mapping[str, ResponseFormat]] = {
+FORMATS: Final[Mapping[str, ResponseFormat]] = {
     "text": ResponseFormat(kind="text"),
     "json_object": ResponseFormat(kind="json"),
 }
@@ -46,7 +46,7 @@ _DIRECT: Final = frozenset(
 )
 """Parameters that mean the same here and there."""
 
-_CHOICES: Final[Mapping[str, ToolChoice]] = {
+CHOICES: Final[Mapping[str, ToolChoice]] = {
     "auto": ToolChoice(mode="auto"),
     "none": ToolChoice(mode="none"),
     "required": ToolChoice(mode="required"),
@@ -112,24 +112,38 @@ def chat_request(body: wire.ChatBody, *, strategy: str | None = None) -> tuple[C
     Raises:
         Refusal: 400; a field can't be honoured.
     """
-    extra = body.model_extra or {}
-    for name, why in wire.REFUSED.items():
-        if extra.get(name) not in (None, False, []):
-            raise Refusal(400, f"`{name}` {why}", reason="invalid_request", param=name)
+    rest = left_over(body, wire.REFUSED)
     request = ChatRequest(
         messages=tuple(_messages(body.messages)),
-        model=None if body.model is None or body.model.strip().casefold() in AUTO else body.model,
+        model=model_of(body),
         tools=tuple(_tool(each) for each in body.tools or ()),
         tool_choice=_tool_choice(body.tool_choice),
         response_format=_response_format(body.response_format),
         parameters=_parameters(body),
-        routing=_routing(body, strategy),
+        routing=routing_of(body, strategy),
     )
-    rest = {name: value for name, value in extra.items() if name not in wire.REFUSED}
-    return request, tuple(sorted({*_unknown(rest), *_unknown_said(body), *_moot(body)}))
+    return request, tuple(sorted({*rest, *_unknown_said(body), *_moot(body)}))
 
 
-def _unknown(extra: Mapping[str, object], where: str = "") -> Iterable[str]:
+def model_of(body: wire.Asked) -> str | None:
+    """The model that the caller insists on."""
+    return None if body.model is None or body.model.strip().casefold() in AUTO else body.model
+
+
+def left_over(body: wire.Asked, refused: Mapping[str, str]) -> Sequence[str]:
+    """Name the fields of a body that nobody knows and that say something.
+
+    Raises:
+        Refusal: 400; one of them can't be honoured.
+    """
+    extra = body.model_extra or {}
+    for name, why in refused.items():
+        if extra.get(name) not in (None, False, []):
+            raise Refusal(400, f"`{name}` {why}", reason="invalid_request", param=name)
+    return [*unknown({name: value for name, value in extra.items() if name not in refused})]
+
+
+def unknown(extra: Mapping[str, object], where: str = "") -> Iterable[str]:
     """Name the fields that nobody knows and that say something."""
     return (f"{where}{name}" for name, value in extra.items() if value not in _NOTHING)
 
@@ -151,7 +165,7 @@ def _unknown_said(body: wire.ChatBody) -> Iterable[str]:
 
 def _unknown_of(said: wire.Said | wire.ToolSpec | wire.Function, where: str) -> Iterable[str]:
     if said.model_extra:
-        yield from _unknown(said.model_extra, where)
+        yield from unknown(said.model_extra, where)
     if said.cache_control and not isinstance(said.cache_control, wire.CacheControl):
         yield f"{where}cache_control"
 
@@ -244,17 +258,23 @@ def _part(part: wire.TextPart | wire.ImagePart | wire.FilePart) -> Part:
     if isinstance(part, wire.TextPart):
         return Text(text=part.text, cache_ttl=ttl)
     if isinstance(part, wire.FilePart):
-        media_type, data = _split(part.file.file_data)
+        media_type, data = split_data(part.file.file_data)
         return Document(media_type=media_type, name=part.file.filename, data=data, cache_ttl=ttl)
     given = part.image_url
     url, detail = (given, None) if isinstance(given, str) else (given.url, given.detail)
+    return image(url, detail, ttl)
+
+
+def image(url: str, detail: str | None, ttl: CacheTtl | None = None) -> Image:
+    """A picture by its address, which may be the picture itself as a data URL."""
     if not url.startswith("data:"):
         return Image(url=url, detail=detail, cache_ttl=ttl)
-    media_type, data = _split(url)
+    media_type, data = split_data(url)
     return Image(data=data, media_type=media_type, detail=detail, cache_ttl=ttl)
 
 
-def _split(data_url: str) -> tuple[str, str]:
+def split_data(data_url: str) -> tuple[str, str]:
+    """Split a data URL into media type and base64."""
     head, _, data = data_url.partition(",")
     return head.removeprefix("data:").partition(";")[0], data
 
@@ -287,7 +307,7 @@ def _assistant_parts(message: wire.AssistantMessage) -> Iterable[Part]:
 
 def _tool(tool: wire.ToolSpec) -> Tool:
     function = tool.function
-    _refuse_infinity(function.parameters, "tools")
+    refuse_infinity(function.parameters, "tools")
     return Tool(
         name=function.name,
         description=function.description or "",
@@ -300,16 +320,20 @@ def _tool(tool: wire.ToolSpec) -> Tool:
 def _tool_choice(choice: wire.NamedTool | str | None) -> ToolChoice | None:
     if isinstance(choice, wire.NamedTool):
         return ToolChoice(mode="named", name=choice.function.name)
-    return _CHOICES[choice] if choice else None
+    return CHOICES[choice] if choice else None
 
 
 def _response_format(asked: wire.PlainFormat | wire.SchemaFormat | None) -> ResponseFormat | None:
     if asked is None:
         return None
     if isinstance(asked, wire.PlainFormat):
-        return _FORMATS[asked.type]
-    schema = asked.json_schema
-    _refuse_infinity(schema.schema_, "response_format")
+        return FORMATS[asked.type]
+    return schema_format(asked.json_schema, "response_format")
+
+
+def schema_format(schema: wire.JsonSchema, where: str) -> ResponseFormat:
+    """The form of a given schema."""
+    refuse_infinity(schema.schema_, where)
     return ResponseFormat(kind="schema", name=schema.name, schema=schema.schema_, strict=schema.strict)
 
 
@@ -322,8 +346,14 @@ def _parameters(body: wire.ChatBody) -> Parameters:
         top_logprobs=body.top_logprobs if body.logprobs else None,
         store=body.store or None,
         metadata=_labels(body),
-        **{name: getattr(body, name) for name in _DIRECT & body.model_fields_set},
+        **direct(body),
     )
+
+
+def direct(body: wire.Asked) -> dict[str, Any]:  # Any: each of its own type, as validated
+    """Parameters of a body that mean the same here and there."""
+    extra = body.model_extra or {}
+    return {name: getattr(body, name) for name in _DIRECT & body.model_fields_set if name not in extra}
 
 
 def _labels(body: wire.ChatBody) -> Mapping[str, str] | None:
@@ -338,7 +368,8 @@ def _labels(body: wire.ChatBody) -> Mapping[str, str] | None:
     return (short or None) if fits else None
 
 
-def _routing(body: wire.ChatBody, strategy: str | None) -> Routing:
+def routing_of(body: wire.Asked, strategy: str | None) -> Routing:
+    """What the caller wants of the choice; the header's strategy wins."""
     budget = body.budget_dollars
     return Routing(
         strategy=strategy_of(strategy, body.strategy),
@@ -352,9 +383,9 @@ def _routing(body: wire.ChatBody, strategy: str | None) -> Routing:
     )
 
 
-def _refuse_infinity(value: object, param: str) -> None:
+def refuse_infinity(value: object, param: str) -> None:
     """Refuse a number too large for a float, which no JSON that is passed on could hold."""
     if isinstance(value, float) and not math.isfinite(value):
         raise Refusal(400, f"{param}: a number is too large", reason="invalid_request", param=param)
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _refuse_infinity(inner, param)
+        refuse_infinity(inner, param)

@@ -90,7 +90,7 @@ def usage(answer: "Answer") -> shapes.Usage:
         "total_tokens": used.total_tokens,
         "prompt_tokens_details": _cached(used),
         "completion_tokens_details": {"reasoning_tokens": used.reasoning_tokens},
-        "cost": _cost(answer),
+        "cost": cost(answer),
     }
 
 
@@ -100,12 +100,13 @@ def _cached(used: "Usage") -> shapes.PromptDetails:
     return {**details, "cache_write_tokens": written} if written else details
 
 
-def _cost(answer: "Answer") -> shapes.Cost:
-    cost, gpt41 = answer.cost, answer.gpt41
+def cost(answer: "Answer") -> shapes.Cost:
+    """Show dollars of an answer beside GPT-4.1's."""
+    spent, gpt41 = answer.cost, answer.gpt41
     return {
-        "input_cost": usd(cost.input_usd) if cost else None,
-        "output_cost": usd(cost.output_usd) if cost else None,
-        "total_cost": usd(cost.total_usd) if cost else None,
+        "input_cost": usd(spent.input_usd) if spent else None,
+        "output_cost": usd(spent.output_usd) if spent else None,
+        "total_cost": usd(spent.total_usd) if spent else None,
         "gpt41_input_cost": usd(gpt41.baseline_usd - gpt41.output_usd) if gpt41 else None,
         "gpt41_output_cost": usd(gpt41.output_usd) if gpt41 else None,
         "gpt41_total_cost": usd(gpt41.baseline_usd) if gpt41 else None,
@@ -216,10 +217,15 @@ def _told(message: "Message") -> Sequence[TokenChance]:
     return [each for part in message.parts if isinstance(part, Text) for each in part.logprobs]
 
 
-def _chances(told: Sequence[TokenChance]) -> shapes.Chances | None:
-    rows: list[shapes.TokenChance] = [
+def chances(told: Sequence[TokenChance]) -> list[shapes.TokenChance]:
+    """Show the probabilities of some tokens."""
+    return [
         {**_option(each), "top_logprobs": [_option(other) for other in each.top_logprobs]} for each in told
     ]
+
+
+def _chances(told: Sequence[TokenChance]) -> shapes.Chances | None:
+    rows = chances(told)
     return {"content": rows, "refusal": None} if rows else None
 
 

@@ -33,3 +33,24 @@ _NOTHING: Final[dict[str, JsonValue]] = {
 }
 SUBSTANCE: Final[dict[str, JsonValue]] = {"not": {"items": _NOTHING}}
 """What the core demands of messages: that one of them says something."""
+
+_BLANK_SAID: Final[dict[str, JsonValue]] = {
+    "anyOf": [
+        {
+            "properties": {"type": {"enum": ["input_text", "output_text"]}, "text": _BLANK},
+            "required": ["type"],
+        },
+        {"properties": {"type": {"const": "refusal"}, "refusal": _BLANK}, "required": ["type"]},
+    ]
+}
+_NO_ITEM: Final[dict[str, JsonValue]] = {
+    "anyOf": [
+        {
+            "properties": {"content": {"anyOf": [_BLANK, {"type": "array", "items": _BLANK_SAID}]}},
+            "required": ["role"],
+        },
+        {"properties": {"type": {"const": "reasoning"}}, "required": ["type"]},
+    ]
+}
+INPUT_SUBSTANCE: Final[dict[str, JsonValue]] = {"not": {"items": _NO_ITEM}}
+"""The same of the items of `input`: one of them says something, reasoning aside."""

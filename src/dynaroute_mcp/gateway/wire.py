@@ -314,48 +314,20 @@ class StreamOptions(Wire):
 # ---------------------------------------------------------------- the body
 
 
-class ChatBody(Wire):
-    """The body of `POST /v1/chat/completions`: OpenAI's fields, and those of the router."""
+class Asked(Wire):
+    """What the bodies of OpenAI's APIs have in common, and the fields of the router."""
 
     model_config = ConfigDict(extra="allow")
 
-    messages: Annotated[
-        list[AnyMessage], Field(min_length=1, max_length=MAX_MESSAGES, json_schema_extra=SUBSTANCE)
-    ]
     model: Annotated[str, Field(max_length=200)] | None = None
     """A model by any of its names; `auto`, `router` or nothing lets the router choose."""
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
-
-    max_completion_tokens: Tokens | None = None
-    max_tokens: Tokens | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=1, le=1_000), BeforeValidator(integral)] | None = None
-    stop: str | Annotated[list[str], Field(max_length=16)] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(integral)] | None = None
-    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
-    logprobs: bool | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=20), BeforeValidator(integral)] | None = None
-    n: Annotated[int, Field(ge=1, le=1), BeforeValidator(_one)] | None = None
-    """One answer per request; ask again for another."""
-    modalities: Listed[Literal["text"]] | None = None
-    """Answers are text."""
-    tools: Annotated[list[ToolSpec], Field(max_length=MAX_TOOLS)] | None = None
-    tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
     parallel_tool_calls: bool | None = None
-    response_format: Annotated[PlainFormat | SchemaFormat, Field(discriminator="type")] | None = None
-    reasoning_effort: Effort | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
     user: Label = None
     safety_identifier: Label = None
     prompt_cache_key: Label = None
-    store: bool | None = None
-    """Keep the answer at the provider, if it is one that does."""
-    metadata: dict[str, object] | None = None
-    """Labels of an answer that is kept at the provider: 16 texts at most."""
 
     level_override: LevelNumber | None = None
     """Skip the classification of difficulty; 5 is hardest."""
@@ -372,6 +344,39 @@ class ChatBody(Wire):
         None
     )
     """Models or providers never to choose."""
+
+
+class ChatBody(Asked):
+    """The body of `POST /v1/chat/completions`: OpenAI's fields, and those of the router."""
+
+    messages: Annotated[
+        list[AnyMessage], Field(min_length=1, max_length=MAX_MESSAGES, json_schema_extra=SUBSTANCE)
+    ]
+    stream_options: StreamOptions | None = None
+
+    max_completion_tokens: Tokens | None = None
+    max_tokens: Tokens | None = None
+    top_k: Annotated[int, Field(ge=1, le=1_000), BeforeValidator(integral)] | None = None
+    stop: str | Annotated[list[str], Field(max_length=16)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(integral)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20), BeforeValidator(integral)] | None = None
+    n: Annotated[int, Field(ge=1, le=1), BeforeValidator(_one)] | None = None
+    """One answer per request; ask again for another."""
+    modalities: Listed[Literal["text"]] | None = None
+    """Answers are text."""
+    tools: Annotated[list[ToolSpec], Field(max_length=MAX_TOOLS)] | None = None
+    tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
+    response_format: Annotated[PlainFormat | SchemaFormat, Field(discriminator="type")] | None = None
+    reasoning_effort: Effort | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    store: bool | None = None
+    """Keep the answer at the provider, if it is one that does."""
+    metadata: dict[str, object] | None = None
+    """Labels of an answer that is kept at the provider: 16 texts at most."""
 
 
 STRATEGIES: Final = {
